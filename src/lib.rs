@@ -1,0 +1,3 @@
+//! Tachograph.
+
+pub mod record;

@@ -1,0 +1,226 @@
+//! Every metric, declared once.
+//!
+//! Naming rule: a metric's name says what is measured, then the unit it is *stored* in, which is the
+//! kernel's own (`user_ticks`, `read_sectors`, `io_ms`); a plain number of things has no unit in its
+//! name. Names that the kernel invents (`/proc/meminfo`, `/proc/vmstat`) are one line with a `*`.
+//!
+//! The Prometheus family is the one that `node_exporter` uses for the same kernel value, so that
+//! dashboards made for it go on working; what it does not have is `tachograph_*`.
+
+use super::{Class, Kind, Repr, Unit};
+
+/// One line of the [`CATALOG`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metric {
+    /// The class of the objects that have it.
+    pub class: Class,
+    /// The name; a `*` stands for a name given by the kernel.
+    pub name: &'static str,
+    /// How values relate.
+    pub kind: Kind,
+    /// What is stored.
+    pub unit: Unit,
+    /// How a word is read.
+    pub repr: Repr,
+    /// Prometheus family, in base units; a `*` as in the name.
+    pub family: &'static str,
+    /// The label that tells this metric from others of its family.
+    pub label: Option<(&'static str, &'static str)>,
+    /// One sentence for people; a `*` as in the name.
+    pub help: &'static str,
+}
+
+impl Metric {
+    /// What stands for the `*` when `name` is one of this line's; empty for a line without `*`.
+    #[must_use]
+    pub fn matches<'a>(&self, name: &'a str) -> Option<&'a str> {
+        match self.name.split_once('*') {
+            None => (self.name == name).then_some(""),
+            Some((before, after)) => {
+                let field = name.strip_prefix(before)?.strip_suffix(after)?;
+                (!field.is_empty()).then_some(field)
+            }
+        }
+    }
+}
+
+/// The catalog's line for the metric `name` of objects of `class`.
+#[must_use]
+pub fn metric(class: Class, name: &str) -> Option<&'static Metric> {
+    CATALOG.iter().find(|line| line.class == class && line.matches(name).is_some())
+}
+
+macro_rules! catalog {
+    ($($class:ident {
+        $($name:literal $kind:ident $unit:ident $repr:ident, $family:literal
+          $({ $label:ident = $value:literal })?, $help:literal;)+
+    })+) => {
+        /// Every metric there is. Where two lines of a class match a name, the first one holds.
+        pub static CATALOG: &[Metric] = &[$($(Metric {
+            class: Class::$class,
+            name: $name,
+            kind: Kind::$kind,
+            unit: Unit::$unit,
+            repr: Repr::$repr,
+            family: $family,
+            label: catalog!(@label $($label $value)?),
+            help: $help,
+        },)+)+];
+    };
+    (@label) => { None };
+    (@label $label:ident $value:literal) => { Some((stringify!($label), $value)) };
+}
+
+catalog! {
+    Host {
+        "cpu_user_ticks" Counter Ticks U64, "tachograph_cpu_seconds_total" { mode = "user" }, "CPU time of all CPUs in user mode, guests included.";
+        "cpu_nice_ticks" Counter Ticks U64, "tachograph_cpu_seconds_total" { mode = "nice" }, "CPU time of all CPUs in user mode at low priority.";
+        "cpu_system_ticks" Counter Ticks U64, "tachograph_cpu_seconds_total" { mode = "system" }, "CPU time of all CPUs in the kernel.";
+        "cpu_idle_ticks" Counter Ticks U64, "tachograph_cpu_seconds_total" { mode = "idle" }, "CPU time of all CPUs with nothing to do.";
+        "cpu_iowait_ticks" Counter Ticks U64, "tachograph_cpu_seconds_total" { mode = "iowait" }, "CPU time of all CPUs idle while a task waited for a disk.";
+        "cpu_irq_ticks" Counter Ticks U64, "tachograph_cpu_seconds_total" { mode = "irq" }, "CPU time of all CPUs in interrupt handlers.";
+        "cpu_softirq_ticks" Counter Ticks U64, "tachograph_cpu_seconds_total" { mode = "softirq" }, "CPU time of all CPUs in soft interrupts.";
+        "cpu_steal_ticks" Counter Ticks U64, "tachograph_cpu_seconds_total" { mode = "steal" }, "Time of all CPUs that the hypervisor gave to others.";
+        "cpu_guest_ticks" Counter Ticks U64, "tachograph_cpu_guest_seconds_total" { mode = "user" }, "CPU time of all CPUs running guests; part of user.";
+        "cpu_guest_nice_ticks" Counter Ticks U64, "tachograph_cpu_guest_seconds_total" { mode = "nice" }, "CPU time of all CPUs running guests at low priority; part of nice.";
+        "context_switches" Counter Count U64, "node_context_switches_total", "Total number of context switches.";
+        "interrupts" Counter Count U64, "node_intr_total", "Total number of interrupts serviced.";
+        "forks" Counter Count U64, "node_forks_total", "Total number of forks.";
+        "procs_running" Gauge Count U64, "node_procs_running", "Number of processes in runnable state.";
+        "procs_blocked" Gauge Count U64, "node_procs_blocked", "Number of processes blocked waiting for I/O to complete.";
+        "boot_time_seconds" Gauge Seconds U64, "node_boot_time_seconds", "When the machine started, in seconds since 1970.";
+        "load1" Gauge Count F64, "node_load1", "1m load average.";
+        "load5" Gauge Count F64, "node_load5", "5m load average.";
+        "load15" Gauge Count F64, "node_load15", "15m load average.";
+        "tasks_runnable" Gauge Count U64, "tachograph_tasks_runnable", "Threads that run or could run.";
+        "tasks" Gauge Count U64, "tachograph_tasks", "Threads that exist.";
+        "uptime_seconds" Gauge Seconds F64, "tachograph_uptime_seconds", "Time since the machine started, suspend included.";
+        "idle_seconds" Counter Seconds F64, "tachograph_idle_seconds_total", "Idle time of all CPUs together since the machine started.";
+        "meminfo_*_bytes" Gauge Bytes U64, "node_memory_*_bytes", "Memory information field *_bytes.";
+        "meminfo_*" Gauge Count U64, "node_memory_*", "Memory information field *.";
+        "vmstat_*" Counter Count U64, "node_vmstat_*", "/proc/vmstat information field *.";
+        "pressure_cpu_some_us" Counter Microseconds U64, "node_pressure_cpu_waiting_seconds_total", "Total time in seconds that processes have waited for CPU time.";
+        "pressure_cpu_full_us" Counter Microseconds U64, "node_pressure_cpu_stalled_seconds_total", "Total time in seconds no process could make progress for lack of CPU time.";
+        "pressure_memory_some_us" Counter Microseconds U64, "node_pressure_memory_waiting_seconds_total", "Total time in seconds that processes have waited for memory.";
+        "pressure_memory_full_us" Counter Microseconds U64, "node_pressure_memory_stalled_seconds_total", "Total time in seconds no process could make progress due to memory congestion.";
+        "pressure_io_some_us" Counter Microseconds U64, "node_pressure_io_waiting_seconds_total", "Total time in seconds that processes have waited due to IO congestion.";
+        "pressure_io_full_us" Counter Microseconds U64, "node_pressure_io_stalled_seconds_total", "Total time in seconds no process could make progress due to IO congestion.";
+        "pressure_*_avg10_percent" Gauge Percent F64, "tachograph_pressure_*_avg10_ratio", "Share of the last 10 s in which tasks were held up, by resource and by some or all of them.";
+        "pressure_*_avg60_percent" Gauge Percent F64, "tachograph_pressure_*_avg60_ratio", "Share of the last 60 s in which tasks were held up, by resource and by some or all of them.";
+        "pressure_*_avg300_percent" Gauge Percent F64, "tachograph_pressure_*_avg300_ratio", "Share of the last 300 s in which tasks were held up, by resource and by some or all of them.";
+    }
+    Cpu {
+        "user_ticks" Counter Ticks U64, "node_cpu_seconds_total" { mode = "user" }, "Seconds the CPUs spent in each mode.";
+        "nice_ticks" Counter Ticks U64, "node_cpu_seconds_total" { mode = "nice" }, "Seconds the CPUs spent in each mode.";
+        "system_ticks" Counter Ticks U64, "node_cpu_seconds_total" { mode = "system" }, "Seconds the CPUs spent in each mode.";
+        "idle_ticks" Counter Ticks U64, "node_cpu_seconds_total" { mode = "idle" }, "Seconds the CPUs spent in each mode.";
+        "iowait_ticks" Counter Ticks U64, "node_cpu_seconds_total" { mode = "iowait" }, "Seconds the CPUs spent in each mode.";
+        "irq_ticks" Counter Ticks U64, "node_cpu_seconds_total" { mode = "irq" }, "Seconds the CPUs spent in each mode.";
+        "softirq_ticks" Counter Ticks U64, "node_cpu_seconds_total" { mode = "softirq" }, "Seconds the CPUs spent in each mode.";
+        "steal_ticks" Counter Ticks U64, "node_cpu_seconds_total" { mode = "steal" }, "Seconds the CPUs spent in each mode.";
+        "guest_ticks" Counter Ticks U64, "node_cpu_guest_seconds_total" { mode = "user" }, "Seconds the CPUs spent in guests (VMs) for each mode.";
+        "guest_nice_ticks" Counter Ticks U64, "node_cpu_guest_seconds_total" { mode = "nice" }, "Seconds the CPUs spent in guests (VMs) for each mode.";
+    }
+    Nic {
+        "receive_bytes" Counter Bytes U64, "node_network_receive_bytes_total", "Network device statistic receive_bytes.";
+        "receive_packets" Counter Count U64, "node_network_receive_packets_total", "Network device statistic receive_packets.";
+        "receive_errs" Counter Count U64, "node_network_receive_errs_total", "Network device statistic receive_errs.";
+        "receive_drop" Counter Count U64, "node_network_receive_drop_total", "Network device statistic receive_drop.";
+        "receive_fifo" Counter Count U64, "node_network_receive_fifo_total", "Network device statistic receive_fifo.";
+        "receive_frame" Counter Count U64, "node_network_receive_frame_total", "Network device statistic receive_frame.";
+        "receive_compressed" Counter Count U64, "node_network_receive_compressed_total", "Network device statistic receive_compressed.";
+        "receive_multicast" Counter Count U64, "node_network_receive_multicast_total", "Network device statistic receive_multicast.";
+        "transmit_bytes" Counter Bytes U64, "node_network_transmit_bytes_total", "Network device statistic transmit_bytes.";
+        "transmit_packets" Counter Count U64, "node_network_transmit_packets_total", "Network device statistic transmit_packets.";
+        "transmit_errs" Counter Count U64, "node_network_transmit_errs_total", "Network device statistic transmit_errs.";
+        "transmit_drop" Counter Count U64, "node_network_transmit_drop_total", "Network device statistic transmit_drop.";
+        "transmit_fifo" Counter Count U64, "node_network_transmit_fifo_total", "Network device statistic transmit_fifo.";
+        "transmit_colls" Counter Count U64, "node_network_transmit_colls_total", "Network device statistic transmit_colls.";
+        "transmit_carrier" Counter Count U64, "node_network_transmit_carrier_total", "Network device statistic transmit_carrier.";
+        "transmit_compressed" Counter Count U64, "node_network_transmit_compressed_total", "Network device statistic transmit_compressed.";
+        "physical" Gauge Flag U64, "tachograph_nic_physical", "1 when hardware, real or virtual, stands behind the interface.";
+    }
+    Disk {
+        "reads_completed" Counter Count U64, "node_disk_reads_completed_total", "The total number of reads completed successfully.";
+        "reads_merged" Counter Count U64, "node_disk_reads_merged_total", "The total number of reads merged.";
+        "read_sectors" Counter Sectors U64, "node_disk_read_bytes_total", "The total number of bytes read successfully.";
+        "read_ms" Counter Milliseconds U64, "node_disk_read_time_seconds_total", "The total number of seconds spent by all reads.";
+        "writes_completed" Counter Count U64, "node_disk_writes_completed_total", "The total number of writes completed successfully.";
+        "writes_merged" Counter Count U64, "node_disk_writes_merged_total", "The number of writes merged.";
+        "written_sectors" Counter Sectors U64, "node_disk_written_bytes_total", "The total number of bytes written successfully.";
+        "write_ms" Counter Milliseconds U64, "node_disk_write_time_seconds_total", "This is the total number of seconds spent by all writes.";
+        "io_now" Gauge Count U64, "node_disk_io_now", "The number of I/Os currently in progress.";
+        "io_ms" Counter Milliseconds U64, "node_disk_io_time_seconds_total", "Total seconds spent doing I/Os.";
+        "io_weighted_ms" Counter Milliseconds U64, "node_disk_io_time_weighted_seconds_total", "The weighted # of seconds spent doing I/Os.";
+        "discards_completed" Counter Count U64, "node_disk_discards_completed_total", "The total number of discards completed successfully.";
+        "discards_merged" Counter Count U64, "node_disk_discards_merged_total", "The total number of discards merged.";
+        "discarded_sectors" Counter Sectors U64, "node_disk_discarded_sectors_total", "The total number of sectors discarded successfully.";
+        "discard_ms" Counter Milliseconds U64, "node_disk_discard_time_seconds_total", "This is the total number of seconds spent by all discards.";
+        "flushes" Counter Count U64, "node_disk_flush_requests_total", "The total number of flush requests completed successfully";
+        "flush_ms" Counter Milliseconds U64, "node_disk_flush_requests_time_seconds_total", "This is the total number of seconds spent by all flush requests.";
+        "partition" Gauge Flag U64, "tachograph_disk_partition", "1 when the device is a partition of another one.";
+    }
+    Filesystem {
+        "size_bytes" Gauge Bytes U64, "node_filesystem_size_bytes", "Filesystem size in bytes.";
+        "free_bytes" Gauge Bytes U64, "node_filesystem_free_bytes", "Filesystem free space in bytes.";
+        "available_bytes" Gauge Bytes U64, "node_filesystem_avail_bytes", "Filesystem space available to non-root users in bytes.";
+        "files" Gauge Count U64, "node_filesystem_files", "Filesystem total file nodes.";
+        "files_free" Gauge Count U64, "node_filesystem_files_free", "Filesystem total free file nodes.";
+        "readonly" Gauge Flag U64, "node_filesystem_readonly", "Filesystem read-only status.";
+        "reads_completed" Counter Count U64, "tachograph_filesystem_reads_completed_total", "Reads that the block device under the file system completed.";
+        "read_sectors" Counter Sectors U64, "tachograph_filesystem_read_bytes_total", "Bytes read from the block device under the file system.";
+        "writes_completed" Counter Count U64, "tachograph_filesystem_writes_completed_total", "Writes that the block device under the file system completed.";
+        "written_sectors" Counter Sectors U64, "tachograph_filesystem_written_bytes_total", "Bytes written to the block device under the file system.";
+        "io_ms" Counter Milliseconds U64, "tachograph_filesystem_io_time_seconds_total", "Time in which the block device under the file system had work.";
+    }
+    Tachograph {
+        "ticks" Counter Count U64, "tachograph_ticks_total", "Ticks taken since the recorder started.";
+        "ticks_missed" Counter Count U64, "tachograph_ticks_missed_total", "Ticks that were due and not taken since the recorder started.";
+        "tick_duration_ns" Gauge Nanoseconds U64, "tachograph_tick_duration_seconds", "How long the previous tick took, reading to publishing.";
+        "tick_lateness_ns" Gauge Nanoseconds U64, "tachograph_tick_lateness_seconds", "How long after its time this tick began.";
+        "cpu_ns" Counter Nanoseconds U64, "tachograph_sampler_cpu_seconds_total", "CPU time that the sampling thread has used.";
+        "source_errors" Counter Count U64, "tachograph_source_errors_total", "Times that a source could not be read or understood.";
+        "sources_failing" Gauge Count U64, "tachograph_sources_failing", "Sources that could not be read or understood at their last turn.";
+        "columns_used" Gauge Count U64, "tachograph_columns_used", "Columns that hold a series.";
+        "clock_steps" Counter Count U64, "tachograph_clock_steps_total", "Times that the wall clock was seen to be set since the recorder started.";
+        "rollovers" Counter Count U64, "tachograph_rollovers_total", "Times that the ring was replaced by a larger one since the recorder started.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_line_is_declared_once_and_is_sound() {
+        let mut names = HashSet::new();
+        let mut samples = HashSet::new();
+        for line in CATALOG {
+            assert!(names.insert((line.class, line.name)), "{} twice", line.name);
+            assert!(samples.insert((line.family, line.label)), "{} has two lines", line.family);
+            assert_eq!(line.name.matches('*').count(), line.family.matches('*').count());
+            assert!(line.name.matches('*').count() <= 1, "{}", line.name);
+            assert!(!line.help.is_empty());
+            let total = line.family.ends_with("_total");
+            let kernel_named = line.name.ends_with('*');
+            assert!(total == (line.kind == Kind::Counter) || kernel_named, "{}", line.family);
+        }
+    }
+
+    #[test]
+    fn names_of_the_kernel_match_their_pattern() {
+        let line = metric(Class::Host, "meminfo_MemTotal_bytes").expect("a line");
+        assert_eq!(
+            (line.unit, line.matches("meminfo_MemTotal_bytes")),
+            (Unit::Bytes, Some("MemTotal"))
+        );
+        let line = metric(Class::Host, "meminfo_HugePages_Total").expect("a line");
+        assert_eq!(line.unit, Unit::Count);
+        assert_eq!(metric(Class::Host, "meminfo_"), None);
+        assert_eq!(metric(Class::Nic, "load1"), None);
+        assert_eq!(metric(Class::Host, "load1").map(|line| line.repr), Some(Repr::F64));
+    }
+}
