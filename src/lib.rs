@@ -1,3 +1,4 @@
 //! Tachograph.
 
 pub mod record;
+pub mod ring;

@@ -1,0 +1,412 @@
+//! The one decoder of rings, over words from anywhere.
+
+use core::fmt;
+use std::error;
+
+use super::directory::Directory;
+use super::layout::{self, header as at};
+use super::slot;
+use super::words::Words;
+use super::{FormatError, Geometry, Header};
+use crate::record::{Record, RecordHeader, Repr, Series, f64_of_word, u64_of_word};
+
+/// How often [`Ring::latest`] begins again when the writer has lapped it.
+const LATEST_TRIES: u32 = 8;
+
+/// Why a record could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// It has not been published.
+    NotYet,
+    /// The ring has moved past it; [`Ring::bounds`] says what is still there.
+    Overrun,
+    /// Its slot holds what no writer puts there.
+    Corrupt,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotYet => "the record has not been published",
+            Self::Overrun => "the record has been overwritten",
+            Self::Corrupt => "the record's slot is damaged",
+        })
+    }
+}
+
+impl error::Error for ReadError {}
+
+/// A ring, read through `W`.
+///
+/// The writer never waits for readers: all that is read here may be overwritten while it is being
+/// read, and every function either notices and says so, or says in its documentation that the
+/// caller must ask afterwards.
+#[derive(Clone, Debug)]
+pub struct Ring<W> {
+    words: W,
+    header: Header,
+}
+
+impl<W: Words> Ring<W> {
+    /// Takes `words` for a ring.
+    ///
+    /// # Errors
+    ///
+    /// [`FormatError`] when they are none, or one that this version cannot read.
+    pub fn decode(words: W) -> Result<Self, FormatError> {
+        let header = Header::decode(&words)?;
+        Ok(Self { words, header })
+    }
+
+    /// What the ring says of itself once and for all.
+    #[inline]
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Where everything lies.
+    #[inline]
+    #[must_use]
+    pub fn geometry(&self) -> &Geometry {
+        &self.header.geometry
+    }
+
+    /// The words.
+    #[inline]
+    #[must_use]
+    pub fn words(&self) -> &W {
+        &self.words
+    }
+
+    /// The newest record's sequence; 0 when there is none. May increase at any time.
+    #[inline]
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        slot::head(&self.words)
+    }
+
+    /// The sequences that the ring can hold now, oldest and newest; the oldest is the next to go.
+    /// `None` when nothing has been published.
+    ///
+    /// A record inside these bounds may still be missing where a former writer was killed or the
+    /// ring was enlarged.
+    #[must_use]
+    pub fn bounds(&self) -> Option<(u64, u64)> {
+        let head = self.head();
+        (head > 0).then(|| (self.geometry().oldest(head), head))
+    }
+
+    /// Runs `f` on the record `seq` in place, without copying it, and returns what it made of it if
+    /// the record was the same before and afterwards.
+    ///
+    /// While `f` runs the words may turn into those of another record; what it computes from them is
+    /// then dropped, but what it has done elsewhere is not undone.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the record is not there or was overwritten meanwhile.
+    #[inline]
+    pub fn read<T>(
+        &self,
+        seq: u64,
+        f: impl FnOnce(RecordView<'_, W>) -> T,
+    ) -> Result<T, ReadError> {
+        let slot = self.geometry().slot_word(seq);
+        slot::observe(&self.words, slot, seq, || f(self.view(slot, seq)))
+            .map_err(|error| self.diagnose(slot, seq, error))
+    }
+
+    /// Runs `f` on the newest record in place, as [`Ring::read`] does; `None` when there is none.
+    ///
+    /// `f` runs again, a bounded number of times, when the writer laps the ring in the time that one
+    /// run takes.
+    #[inline]
+    pub fn latest<T>(&self, mut f: impl FnMut(RecordView<'_, W>) -> T) -> Option<T> {
+        let head = self.head();
+        let slot = self.geometry().slot_word(head);
+        if head == 0 {
+            return None;
+        }
+        match slot::observe(&self.words, slot, head, || f(self.view(slot, head))) {
+            Ok(result) => Some(result),
+            Err(_) => self.latest_again(f),
+        }
+    }
+
+    #[cold]
+    fn latest_again<T>(&self, mut f: impl FnMut(RecordView<'_, W>) -> T) -> Option<T> {
+        let backoff = crossbeam_utils::Backoff::new();
+        for _ in 0..LATEST_TRIES {
+            backoff.spin();
+            let head = self.head();
+            if head == 0 {
+                return None;
+            }
+            if let Ok(result) = self.read(head, &mut f) {
+                return Some(result);
+            }
+        }
+        None
+    }
+
+    /// Copies the record `seq` into `out`, which becomes as wide as the record.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; `out` then holds some mix of records and must not be used.
+    pub fn read_into(&self, seq: u64, out: &mut Record) -> Result<(), ReadError> {
+        self.read(seq, |view| view.copy_into(out))
+    }
+
+    /// A view of the record `seq` whose words nobody vouches for until [`Ring::vouch`] has.
+    ///
+    /// This is how a whole window is read at the price of one check: the views of records `first`
+    /// and younger, then one `vouch(first)`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the record is not there to begin with.
+    #[inline]
+    pub fn peek(&self, seq: u64) -> Result<RecordView<'_, W>, ReadError> {
+        let slot = self.geometry().slot_word(seq);
+        slot::observe(&self.words, slot, seq, || ())
+            .map_err(|error| self.diagnose(slot, seq, error))?;
+        Ok(self.view(slot, seq))
+    }
+
+    /// Says whether all that was peeked at, of the record `first` and of younger ones, was
+    /// theirs. The writer overwrites in order, so one look at the oldest is enough.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::Overrun`] when the writer has reached `first`.
+    #[inline]
+    pub fn vouch(&self, first: u64) -> Result<(), ReadError> {
+        slot::recheck(&self.words, self.geometry().slot_word(first), first)
+    }
+
+    /// What the directory holds now.
+    #[must_use]
+    pub fn directory(&self) -> Directory {
+        Directory::decode(&self.words, &self.header)
+    }
+
+    /// How many changes the directory has seen. Asked *after* a record was read, the same number as
+    /// in a snapshot means that the snapshot knows all series of that record.
+    #[inline]
+    #[must_use]
+    pub fn directory_changes(&self) -> u64 {
+        self.words.load(at::DIRECTORY_CHANGES)
+    }
+
+    /// Finds the series `metric` of `object` among those that live now. Allocates; look a series up
+    /// once and read it many times.
+    #[must_use]
+    pub fn find(&self, object: &str, metric: &str) -> Option<Column> {
+        let directory = self.directory();
+        let found = directory.find(object, metric)?;
+        let entry = directory.entries.iter().position(|entry| entry.as_ref() == Some(found))?;
+        Some(Column {
+            index: found.column,
+            repr: found.series.repr,
+            first: found.first,
+            last_word: self.geometry().entry_word(entry) + layout::entry::LAST,
+            ring: self.header.ring_id[0],
+        })
+    }
+
+    /// How long after its last record a writer that does nothing is taken to hang, in nanoseconds:
+    /// three intervals and a second.
+    #[must_use]
+    pub fn stale_after_ns(&self) -> u64 {
+        self.header.interval_ns.saturating_mul(3).saturating_add(1_000_000_000)
+    }
+
+    /// `CLOCK_BOOTTIME` when the newest record was published, in nanoseconds.
+    #[must_use]
+    pub fn heartbeat_ns(&self) -> u64 {
+        self.words.load(at::HEARTBEAT_NS)
+    }
+
+    /// Pid of the last writer, in its own name space; a hint for people.
+    #[must_use]
+    pub fn writer_pid(&self) -> u64 {
+        self.words.load(at::PID)
+    }
+
+    /// The writer's `state`, as [`layout::state`] has it.
+    #[must_use]
+    pub fn state(&self) -> u64 {
+        self.words.load(at::STATE)
+    }
+
+    #[inline]
+    fn view(&self, slot: usize, seq: u64) -> RecordView<'_, W> {
+        let columns = self.words.load(slot + 4);
+        let columns = columns.min(self.geometry().column_capacity as u64) as usize;
+        RecordView { ring: self, slot, seq, columns }
+    }
+
+    /// Tells a damaged slot from one that is merely early or late.
+    #[cold]
+    fn diagnose(&self, slot: usize, seq: u64, error: ReadError) -> ReadError {
+        let found = self.words.load(slot).div_ceil(2);
+        let elsewhere = found != 0 && self.geometry().slot_word(found) != slot;
+        if seq == 0 || elsewhere { ReadError::Corrupt } else { error }
+    }
+}
+
+impl Ring<super::map::WriteMap> {
+    /// The same ring without the means to store.
+    pub(super) fn read_only(&self) -> Ring<super::ReadMap> {
+        Ring { words: self.words.read_only(), header: self.header }
+    }
+}
+
+/// A series' place in the records of one ring, made by [`Ring::find`].
+///
+/// It goes stale by itself: once the series has ended, or in a record of another ring, its value is
+/// absent; a column that now holds another series is never taken for this one.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    index: usize,
+    repr: Repr,
+    first: u64,
+    last_word: usize,
+    ring: u64,
+}
+
+impl Column {
+    /// Where it lies in a record.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+}
+
+/// A value as its series represents it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// An exact integer.
+    U64(u64),
+    /// A double.
+    F64(f64),
+}
+
+impl Value {
+    /// The value in `word`, unless it is absent.
+    #[inline]
+    #[must_use]
+    pub fn of_word(word: u64, repr: Repr) -> Option<Self> {
+        match repr {
+            Repr::F64 => f64_of_word(word).map(Self::F64),
+            Repr::U64 => u64_of_word(word).map(Self::U64),
+        }
+    }
+
+    /// The value of `series` in `word`, unless it is absent.
+    #[must_use]
+    pub fn of(word: u64, series: &Series) -> Option<Self> {
+        Self::of_word(word, series.repr)
+    }
+
+    /// The nearest double.
+    #[inline]
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::U64(value) => value as f64,
+            Self::F64(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::U64(value) => fmt::Display::fmt(value, f),
+            Self::F64(value) => fmt::Display::fmt(value, f),
+        }
+    }
+}
+
+/// A record in place: every call loads from the ring.
+///
+/// Two loads may see two different records, see [`Ring::read`]; all bit patterns are valid and no
+/// call panics.
+pub struct RecordView<'a, W> {
+    ring: &'a Ring<W>,
+    slot: usize,
+    seq: u64,
+    columns: usize,
+}
+
+impl<W> Clone for RecordView<'_, W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<W> Copy for RecordView<'_, W> {}
+
+impl<W: Words> RecordView<'_, W> {
+    /// The sequence that was asked for.
+    #[inline]
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// `CLOCK_REALTIME` of the tick, in nanoseconds since 1970.
+    #[inline]
+    #[must_use]
+    pub fn realtime_ns(&self) -> u64 {
+        self.ring.words.load(self.slot + 1)
+    }
+
+    /// The whole header.
+    #[must_use]
+    pub fn header(&self) -> RecordHeader {
+        let mut words = [0; RecordHeader::WORDS];
+        self.ring.words.copy(self.slot, &mut words);
+        words[0] = self.seq;
+        bytemuck::must_cast(words)
+    }
+
+    /// How many columns the record has, at most the ring's capacity.
+    #[inline]
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The word of a column; absent beyond the record's width. Whether the column held a certain
+    /// series in this record is for the caller to know, by [`super::Entry::covers`].
+    #[inline]
+    #[must_use]
+    pub fn word(&self, column: usize) -> u64 {
+        if column < self.columns {
+            self.ring.words.load(self.slot + RecordHeader::WORDS + column)
+        } else {
+            crate::record::ABSENT
+        }
+    }
+
+    /// The value of a series, if this record has it and it was measured.
+    #[inline]
+    #[must_use]
+    pub fn value(&self, column: &Column) -> Option<Value> {
+        let last = self.ring.words.load(column.last_word);
+        let covered = (column.first..=last).contains(&self.seq);
+        let here = column.ring == self.ring.header.ring_id[0];
+        (covered && here).then(|| Value::of_word(self.word(column.index), column.repr)).flatten()
+    }
+
+    /// Copies the record, which becomes the width of this one.
+    pub fn copy_into(&self, out: &mut Record) {
+        out.header = self.header();
+        out.set_columns(self.columns);
+        self.ring.words.copy(self.slot + RecordHeader::WORDS, out.words_mut());
+    }
+}

@@ -1,0 +1,29 @@
+#![doc = include_str!("format.md")]
+
+mod audit;
+mod decoder;
+mod directory;
+mod header;
+pub mod layout;
+mod lock;
+mod map;
+mod place;
+mod pread;
+mod reader;
+mod recover;
+mod slot;
+mod sync;
+mod words;
+mod writer;
+
+pub use audit::{Audit, audit};
+pub use decoder::{Column, ReadError, RecordView, Ring, Value};
+pub use directory::{Directory, Entry, METRIC_BYTES_MAX};
+pub use header::{FormatError, Header};
+pub use layout::{Geometry, Sizes};
+pub use map::ReadMap;
+pub use place::{PlaceError, RunDir};
+pub use pread::PreadWords;
+pub use reader::{Liveness, OpenError, Reader, Wait, liveness, open_untrusted};
+pub use words::{Words, WordsMut, heap_words};
+pub use writer::{Before, Opening, WriteError, Writer, WriterOptions};

@@ -1,0 +1,336 @@
+//! The reader of a ring in a file: opens it, sleeps until the next record, follows replacements.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use std::{error, fmt, fs, io};
+
+use super::layout::state;
+use super::lock::inode_is_held;
+use super::map::ReadMap;
+use super::place::own_uid;
+use super::sync::fence;
+use super::{FormatError, PreadWords, Ring, layout};
+
+/// Why a ring could not be opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no such file.
+    Missing(
+        /// The path.
+        PathBuf,
+    ),
+    /// Its owner or its mode let somebody change it under a reader who maps it.
+    Untrusted {
+        /// The ring.
+        path: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// It is no ring, or not one that this version can read.
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FormatError,
+    },
+    /// A system call failed.
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was to be done.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(path) => write!(f, "there is no ring {}", path.display()),
+            Self::Untrusted { path, reason } => write!(
+                f,
+                "{} is not to be trusted with a mapping: {reason}; `tachograph inspect` reads it safely",
+                path.display()
+            ),
+            Self::Format { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Io { path, doing, source } => {
+                write!(f, "cannot {doing} {}: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Format { source, .. } => Some(source),
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// What has become of a ring's writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Liveness {
+    /// It runs and publishes.
+    Live,
+    /// It runs, but its last record is older than it should be.
+    Hung,
+    /// It ended without saying so.
+    Dead,
+    /// It ended in order.
+    Closed,
+    /// Another file has taken this one's place.
+    Retired,
+}
+
+impl Liveness {
+    /// The name that people and APIs see.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Hung => "hung",
+            Self::Dead => "dead",
+            Self::Closed => "closed",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+impl fmt::Display for Liveness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How a [`Reader::wait`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// There is a record after the one asked about; the head as it is now.
+    Published(
+        /// The head.
+        u64,
+    ),
+    /// Another file has taken this ring's place: [`Reader::refresh`].
+    Retired,
+    /// Nothing happened in time.
+    TimedOut,
+}
+
+/// A ring in a file, mapped read-only.
+///
+/// The writer does not know its readers; a reader costs it nothing and cannot disturb it.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    file: File,
+    ring: Ring<ReadMap>,
+    reopened: u64,
+}
+
+impl Reader {
+    /// Opens and maps the ring at `path`.
+    ///
+    /// The file must belong to root, to the caller, or to the owner of a directory that is itself in
+    /// a directory which only root can write to; nobody else may be able to write to it. Files of
+    /// other origin are read with [`open_untrusted`].
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let (file, meta) = open_file(path)?;
+        if let Some(reason) = distrust(path, &meta) {
+            return Err(OpenError::Untrusted { path: path.to_owned(), reason });
+        }
+        let malformed = |source| OpenError::Format { path: path.to_owned(), source };
+        if meta.len() < layout::HEADER_BYTES {
+            return Err(malformed(FormatError::NotARing));
+        }
+        let map = ReadMap::of(&file, meta.len()).map_err(failed(path, "map"))?;
+        let ring = Ring::decode(map).map_err(malformed)?;
+        Ok(Self { path: path.to_owned(), file, ring, reopened: 0 })
+    }
+
+    /// A reader in the writer's own process, on the writer's mapping.
+    pub(super) fn beside(path: &Path, ring: Ring<ReadMap>) -> Result<Self, OpenError> {
+        // Its own open file: the writer's lock must look to it as it does to other processes.
+        let (file, _) = open_file(path)?;
+        Ok(Self { path: path.to_owned(), file, ring, reopened: 0 })
+    }
+
+    /// The ring, for all kinds of reading. Borrow it anew after [`Reader::refresh`].
+    #[inline]
+    #[must_use]
+    pub fn ring(&self) -> &Ring<ReadMap> {
+        &self.ring
+    }
+
+    /// The ring's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How often [`Reader::refresh`] has followed the name to another file. Columns found in an
+    /// earlier file are absent in a later one's records; find them anew.
+    #[must_use]
+    pub fn reopened(&self) -> u64 {
+        self.reopened
+    }
+
+    /// Sleeps until a record after `seq` is published, this file is replaced, or `timeout` is over.
+    ///
+    /// The kernel wakes the sleeper; nothing is polled.
+    #[must_use]
+    pub fn wait(&self, seq: u64, timeout: Duration) -> Wait {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            // Before the head: a record published after this load changes the word, and the kernel
+            // then refuses to sleep.
+            let notify = self.ring.words().notify().load(Ordering::Relaxed);
+            fence(Ordering::Acquire);
+            let head = self.ring.head();
+            if head > seq {
+                return Wait::Published(head);
+            }
+            if self.ring.state() == state::RETIRED {
+                return Wait::Retired;
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Wait::TimedOut;
+            }
+            self.sleep(notify, left.unwrap_or(Duration::MAX));
+        }
+    }
+
+    fn sleep(&self, notify: u32, timeout: Duration) {
+        use rustix::thread::futex;
+        // Bounded, so that a reader of a damaged ring looks around from time to time.
+        let timeout = timeout.min(Duration::from_secs(3600));
+        let timeout = rustix::time::Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        };
+        // Every way in which this returns means the same: look again.
+        let word = self.ring.words().notify();
+        let _ = futex::wait(word, futex::Flags::empty(), notify, Some(&timeout));
+    }
+
+    /// Follows the ring's name when another file has taken its place, and says whether one had.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::open`]; this reader then stays on the old file, which remains readable.
+    pub fn refresh(&mut self) -> Result<bool, OpenError> {
+        let same = match (fs::metadata(&self.path), self.file.metadata()) {
+            (Ok(named), Ok(held)) => (named.dev(), named.ino()) == (held.dev(), held.ino()),
+            // The name is gone, as after a clean-up by hand: the old file is all there is.
+            _ => true,
+        };
+        if same {
+            return Ok(false);
+        }
+        let reopened = self.reopened + 1;
+        *self = Self { reopened, ..Self::open(&self.path)? };
+        Ok(true)
+    }
+
+    /// What has become of the writer.
+    #[must_use]
+    pub fn liveness(&self) -> Liveness {
+        liveness(&self.ring, &self.file)
+    }
+}
+
+/// What has become of the writer of `ring`, which lies in `file`.
+#[must_use]
+pub fn liveness<W: super::Words>(ring: &Ring<W>, file: &File) -> Liveness {
+    match ring.state() {
+        state::RETIRED => Liveness::Retired,
+        state::CLOSED => Liveness::Closed,
+        _ if !inode_is_held(file) => Liveness::Dead,
+        _ => {
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+            let now_ns = (now.tv_sec as u64).saturating_mul(1_000_000_000) + now.tv_nsec as u64;
+            let age_ns = now_ns.saturating_sub(ring.heartbeat_ns());
+            // A ring without a record yet is only as old as its file.
+            if ring.head() > 0 && age_ns > ring.stale_after_ns() {
+                Liveness::Hung
+            } else {
+                Liveness::Live
+            }
+        }
+    }
+}
+
+/// Opens a ring of any origin without mapping it: see [`PreadWords`]. The file is returned as well,
+/// for [`liveness`].
+///
+/// # Errors
+///
+/// [`OpenError`].
+pub fn open_untrusted(path: &Path) -> Result<(Ring<PreadWords>, File), OpenError> {
+    let (file, _) = open_file(path)?;
+    let own = file.try_clone().map_err(failed(path, "open"))?;
+    let words = PreadWords::of(file).map_err(failed(path, "look at"))?;
+    let malformed = |source| OpenError::Format { path: path.to_owned(), source };
+    Ok((Ring::decode(words).map_err(malformed)?, own))
+}
+
+fn open_file(path: &Path) -> Result<(File, Metadata), OpenError> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(OpenError::Missing(path.to_owned()));
+        }
+        Err(error) => return Err(failed(path, "open")(error)),
+    };
+    let meta = file.metadata().map_err(failed(path, "look at"))?;
+    if !meta.is_file() {
+        return Err(failed(path, "read")(io::Error::other("it is not a regular file")));
+    }
+    Ok((file, meta))
+}
+
+/// Why the file could change in a way that hurts whoever maps it, if it could.
+fn distrust(path: &Path, meta: &Metadata) -> Option<&'static str> {
+    if meta.mode() & 0o022 != 0 {
+        return Some("its group or everybody may write to it");
+    }
+    if meta.nlink() > 1 {
+        return Some("it has another name as well");
+    }
+    let trusted_owner =
+        meta.uid() == 0 || meta.uid() == own_uid() || owns_a_system_directory(path, meta.uid());
+    (!trusted_owner).then_some("it belongs to another user")
+}
+
+/// Whether `path` lies in a directory of the user `uid` that an administrator has set up: one that
+/// nobody else can write to, in a directory that only root can write to.
+fn owns_a_system_directory(path: &Path, uid: u32) -> bool {
+    let closed = |meta: &Metadata| meta.is_dir() && meta.mode() & 0o022 == 0;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let above = dir.and_then(Path::parent);
+    let (Some(dir), Some(above)) = (dir, above) else { return false };
+    let (Ok(dir), Ok(above)) = (fs::symlink_metadata(dir), fs::symlink_metadata(above)) else {
+        return false;
+    };
+    closed(&dir) && dir.uid() == uid && closed(&above) && above.uid() == 0
+}
+
+fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io { path, doing, source }
+}

@@ -1,0 +1,242 @@
+//! The seqlock of one slot: publish and observe.
+//!
+//! The first word of a slot says what is in it: `2s-1` while the record `s` is being written, `2s`
+//! once it is stable, 0 when nothing ever was. It is a sequence, not a parity, so that one word
+//! tells a reader who asks for `s` whether the record is there, not there yet, or gone.
+//!
+//! Why this holds, in pairs of lines marked with the same letter:
+//!
+//! - **A**: the writer's release fence stands between the invalidation `2s-1` and the words. A
+//!   reader that saw one of the words of `s` and then passes its second acquire fence also sees the
+//!   invalidation, or something later, when it looks at the slot again: it cannot take a mix of two
+//!   records for either.
+//! - **B**: the writer's store of `2s` is a release. A reader that saw `2s` and passes its first
+//!   acquire fence sees every word of `s`.
+//! - **C**: the store of the head is a release as well, so a reader that came by the head finds the
+//!   slot at least at `2s`.
+//!
+//! Loads are relaxed and the ordering comes from fences because readers map read-only, where std
+//! promises relaxed loads alone. On x86-64 none of this is an instruction of its own.
+
+use super::ReadError;
+use super::layout::header as at;
+use super::sync::{Ordering, fence};
+use super::words::{Words, WordsMut};
+
+/// Writes the record `seq` into the slot at word `slot` and makes it the head.
+///
+/// `payload` is all of the record after its first word. There is one writer, and it publishes
+/// `head + 1`.
+#[inline]
+pub(crate) fn publish<W: WordsMut + ?Sized>(words: &W, slot: usize, seq: u64, payload: &[&[u64]]) {
+    words.store(slot, 2 * seq - 1);
+    fence(Ordering::Release); // A
+    let mut at_word = slot + 1;
+    for part in payload {
+        words.store_all(at_word, part);
+        at_word += part.len();
+    }
+    words.store_release(slot, 2 * seq); // B
+    words.store_release(at::HEAD, seq); // C
+}
+
+/// Runs `f`, which may load words of the slot, and returns its result only if the record `seq` was
+/// in the slot before and still is after.
+#[inline]
+pub(crate) fn observe<W: Words + ?Sized, T>(
+    words: &W,
+    slot: usize,
+    seq: u64,
+    f: impl FnOnce() -> T,
+) -> Result<T, ReadError> {
+    check(words.load(slot), seq)?;
+    fence(Ordering::Acquire); // B
+    let result = f();
+    recheck(words, slot, seq)?;
+    Ok(result)
+}
+
+/// Whether the record `seq` is still in its slot, after words of it, or of records after it, were
+/// loaded. The writer overwrites in order, so this vouches for all younger records too.
+#[inline]
+pub(crate) fn recheck<W: Words + ?Sized>(
+    words: &W,
+    slot: usize,
+    seq: u64,
+) -> Result<(), ReadError> {
+    fence(Ordering::Acquire); // A
+    check(words.load(slot), seq)
+}
+
+/// Loads the head so that every record up to it is found stable or gone, never half written.
+#[inline]
+pub(crate) fn head<W: Words + ?Sized>(words: &W) -> u64 {
+    let head = words.load(at::HEAD);
+    fence(Ordering::Acquire); // C
+    head
+}
+
+#[inline]
+fn check(found: u64, seq: u64) -> Result<(), ReadError> {
+    let wanted = seq.wrapping_mul(2);
+    if found == wanted {
+        Ok(())
+    } else if found < wanted {
+        Err(ReadError::NotYet)
+    } else {
+        Err(ReadError::Overrun)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::heap_words;
+
+    #[test]
+    fn one_word_tells_not_yet_present_and_overrun() {
+        let words = heap_words(64);
+        let read = |seq| observe(&words, 40, seq, || words.load(41));
+        assert_eq!(read(3), Err(ReadError::NotYet));
+        publish(&words, 40, 3, &[&[7]]);
+        assert_eq!((read(3), head(&words)), (Ok(7), 3));
+        assert_eq!(read(5), Err(ReadError::NotYet));
+        words.store(40, 2 * 5 - 1);
+        assert_eq!(read(3), Err(ReadError::Overrun), "being overwritten");
+        assert_eq!(read(5), Err(ReadError::NotYet), "being written");
+        publish(&words, 40, 5, &[&[8]]);
+        assert_eq!((read(3), read(5)), (Err(ReadError::Overrun), Ok(8)));
+    }
+
+    #[test]
+    fn what_was_read_of_an_overwritten_slot_is_thrown_away() {
+        let words = heap_words(64);
+        publish(&words, 40, 1, &[&[7]]);
+        let read = observe(&words, 40, 1, || {
+            let old = words.load(41);
+            publish(&words, 40, 3, &[&[8]]);
+            (old, words.load(41))
+        });
+        assert_eq!(read, Err(ReadError::Overrun));
+    }
+}
+
+/// The protocol under every interleaving that the memory model allows.
+///
+/// loom explores them; its atomics cannot lie on a mapping, so the words are a vector of them. Two
+/// models are needed: a reader that comes by the head is protected by the head's own ordering (C),
+/// which would hide a mistake in the slot (A, B), so a second one polls the slot itself.
+#[cfg(all(test, loom))]
+mod loom_model {
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicU64;
+    use loom::thread;
+
+    use super::*;
+
+    /// Head at its own index, then slots of one state word and two payload words.
+    struct Modelled(Vec<AtomicU64>);
+
+    const SLOT_WORDS: usize = 3;
+
+    impl Modelled {
+        fn new(slots: usize) -> Self {
+            Self((0..=slots * SLOT_WORDS).map(|_| AtomicU64::new(0)).collect())
+        }
+        /// The head's word index in the format is far from the slots; the model is small.
+        fn place(index: usize) -> usize {
+            if index == at::HEAD { 0 } else { index - 1000 + 1 }
+        }
+        fn slot(seq: u64, slots: u64) -> usize {
+            1000 + (seq % slots) as usize * SLOT_WORDS
+        }
+    }
+
+    impl Words for Modelled {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn load(&self, index: usize) -> u64 {
+            self.0[Self::place(index)].load(Ordering::Relaxed)
+        }
+    }
+
+    impl WordsMut for Modelled {
+        fn store(&self, index: usize, value: u64) {
+            self.0[Self::place(index)].store(value, Ordering::Relaxed);
+        }
+        fn store_release(&self, index: usize, value: u64) {
+            self.0[Self::place(index)].store(value, Ordering::Release);
+        }
+    }
+
+    /// Payload words are functions of the sequence, so that a tear shows itself.
+    fn payload(seq: u64) -> [u64; 2] {
+        [seq * 10, seq * 10 + 1]
+    }
+
+    fn model(
+        slots: u64,
+        records: u64,
+        read: fn(&Modelled, u64) -> Result<(u64, [u64; 2]), ReadError>,
+    ) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(move || {
+            let words = Arc::new(Modelled::new(slots as usize));
+            let writer = {
+                let words = words.clone();
+                thread::spawn(move || {
+                    for seq in 1..=records {
+                        publish(&*words, Modelled::slot(seq, slots), seq, &[&payload(seq)]);
+                    }
+                })
+            };
+            if let Ok((seq, found)) = read(&words, slots) {
+                assert_eq!(found, payload(seq), "torn");
+            }
+            writer.join().expect("the writer does not panic");
+        });
+    }
+
+    fn read_at(words: &Modelled, seq: u64, slots: u64) -> Result<(u64, [u64; 2]), ReadError> {
+        let slot = Modelled::slot(seq, slots);
+        observe(words, slot, seq, || (seq, [words.load(slot + 1), words.load(slot + 2)]))
+    }
+
+    #[test]
+    fn reader_by_the_head_never_sees_a_tear_and_always_finds_the_head() {
+        model(2, 3, |words, slots| {
+            let seq = head(words);
+            if seq == 0 {
+                return Err(ReadError::NotYet);
+            }
+            let read = read_at(words, seq, slots);
+            assert_ne!(read, Err(ReadError::NotYet), "the head is always stable or gone");
+            read
+        });
+    }
+
+    #[test]
+    fn reader_that_polls_a_slot_never_sees_a_tear() {
+        model(1, 3, |words, slots| read_at(words, 2, slots));
+    }
+
+    #[test]
+    fn window_of_two_is_vouched_for_by_its_oldest_record() {
+        model(2, 4, |words, slots| {
+            let newest = head(words);
+            if newest < 2 {
+                return Err(ReadError::NotYet);
+            }
+            let oldest = newest - 1;
+            let [a, b] = [oldest, newest].map(|seq| {
+                let slot = Modelled::slot(seq, slots);
+                [words.load(slot + 1), words.load(slot + 2)]
+            });
+            recheck(words, Modelled::slot(oldest, slots), oldest)?;
+            assert_eq!(a, payload(oldest), "torn");
+            Ok((newest, b))
+        });
+    }
+}
