@@ -1,0 +1,263 @@
+//! Which part of the ring is asked for, and what follows from it.
+//!
+//! A [`Window`] is the records between two bounds; walking it reports every gap, change of epoch and
+//! step of the clock, and what the writer overwrote meanwhile. A [`Grid`] picks one record per step
+//! out of it. [`derive`] turns counters into shares and increases, in one place for all views.
+//!
+//! Nothing here does I/O or allocates.
+
+mod bound;
+pub mod derive;
+mod grid;
+
+use core::fmt;
+use std::error;
+
+use crate::record::flags;
+use crate::ring::{ReadError, RecordView, Ring, Words};
+
+pub use grid::{Generation, Grid};
+
+/// How often [`Window::read`] begins again, each time further from the writer, before it gives up.
+const READ_TRIES: u32 = 4;
+/// The share of the ring that a window which was overrun keeps away from the writer.
+const OVERRUN_MARGIN: u64 = 8;
+
+/// The writer overwrote the window faster than it could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overrun;
+
+impl fmt::Display for Overrun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the ring was overwritten faster than the window could be read")
+    }
+}
+
+impl error::Error for Overrun {}
+
+/// A place where the records of a window do not simply follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first record after the gap; one more than the window's last when nothing follows.
+    pub before: u64,
+    /// What there is instead of a plain succession.
+    pub reason: GapReason,
+}
+
+/// Why there is a [`Gap`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The window asked for this many records that had been overwritten before it was read.
+    Overrun(
+        /// How many.
+        u64,
+    ),
+    /// This many records are not in the ring although it reaches further back: their writer was
+    /// killed, or their slots are damaged.
+    Missing(
+        /// How many.
+        u64,
+    ),
+    /// The recorder could not take this many ticks that were due.
+    Missed(
+        /// How many.
+        u64,
+    ),
+    /// The recorder was started anew.
+    Epoch {
+        /// The epoch that began.
+        to: u32,
+    },
+    /// The wall clock was set.
+    ClockStep,
+}
+
+/// What walking a window yields.
+pub enum Event<'a, W> {
+    /// A record, in place.
+    Record(RecordView<'a, W>),
+    /// Something that stands between two records.
+    Gap(Gap),
+}
+
+/// A contiguous range of sequences, of which those records belong to the window whose time is
+/// within its bounds: after a clock was set back, records of one hour can lie in two places.
+#[derive(Debug)]
+pub struct Window<'a, W> {
+    ring: &'a Ring<W>,
+    /// First sequence that was asked for.
+    first: u64,
+    /// Last sequence.
+    last: u64,
+    after_ns: u64,
+    up_to_ns: u64,
+}
+
+// Derived, these would ask that the ring's words can be copied as well.
+impl<W> Clone for Window<'_, W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<W> Copy for Window<'_, W> {}
+
+impl<'a, W: Words> Window<'a, W> {
+    /// The records whose time is strictly after `after_ns` and not after `up_to_ns`, both in
+    /// nanoseconds since 1970.
+    #[must_use]
+    pub fn between(ring: &'a Ring<W>, after_ns: u64, up_to_ns: u64) -> Self {
+        let (first, last) = bound::cover(ring, after_ns, up_to_ns).unwrap_or((1, 0));
+        Self { ring, first, last, after_ns, up_to_ns }
+    }
+
+    /// The records `first..=last`. What the ring no longer has of them is reported as overrun; what
+    /// it does not have yet is not part of the window.
+    #[must_use]
+    pub fn sequences(ring: &'a Ring<W>, first: u64, last: u64) -> Self {
+        let last = last.min(ring.head());
+        Self { ring, first: first.max(1), last, after_ns: 0, up_to_ns: u64::MAX }
+    }
+
+    /// The newest `count` records.
+    #[must_use]
+    pub fn newest(ring: &'a Ring<W>, count: u64) -> Self {
+        let head = ring.head();
+        let (oldest, _) = ring.bounds().unwrap_or((1, 0));
+        let first = head.saturating_sub(count.saturating_sub(1)).max(oldest);
+        let last = if count == 0 { 0 } else { head };
+        Self { ring, first, last, after_ns: 0, up_to_ns: u64::MAX }
+    }
+
+    /// First and last sequence that may belong to the window; `None` when it is empty.
+    #[must_use]
+    pub fn bounds(&self) -> Option<(u64, u64)> {
+        (self.first <= self.last).then_some((self.first, self.last))
+    }
+
+    /// Whether no record can belong to the window.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first > self.last
+    }
+
+    /// Runs `f` on the events of the window, oldest first, reading in place, and returns its result
+    /// only if nothing that it can have seen was overwritten meanwhile: one look at the oldest
+    /// record, at the end, vouches for all.
+    ///
+    /// When the writer was faster, `f` begins again on a window that is farther from it; what was
+    /// given up is reported as [`GapReason::Overrun`].
+    ///
+    /// # Errors
+    ///
+    /// [`Overrun`] when that happened [`READ_TRIES`] times.
+    pub fn read<T>(&self, mut f: impl FnMut(&mut Events<'a, W>) -> T) -> Result<T, Overrun> {
+        let mut margin = 0;
+        for _ in 0..READ_TRIES {
+            let (oldest, _) = self.ring.bounds().unwrap_or((1, 0));
+            let mut events = Events::new(self, self.first.max(oldest.saturating_add(margin)));
+            let result = f(&mut events);
+            let seen_from = events.seen_from;
+            if seen_from == 0 || self.ring.vouch(seen_from).is_ok() {
+                return Ok(result);
+            }
+            margin += self.ring.geometry().slot_count / OVERRUN_MARGIN;
+        }
+        Err(Overrun)
+    }
+}
+
+/// The events of a window, oldest first. Made by [`Window::read`].
+pub struct Events<'a, W> {
+    window: Window<'a, W>,
+    next: u64,
+    /// Records missing since the last one that was there.
+    missing: u64,
+    overrun: u64,
+    /// The record to come after the gaps that stand before it, and which of them were told.
+    held: Option<(RecordView<'a, W>, u8)>,
+    /// Oldest record of which a view was made; 0 when none was.
+    seen_from: u64,
+    yielded_any: bool,
+}
+
+impl<'a, W: Words> Events<'a, W> {
+    fn new(window: &Window<'a, W>, next: u64) -> Self {
+        let overrun = next.min(window.last.saturating_add(1)).saturating_sub(window.first);
+        Self {
+            window: *window,
+            next,
+            missing: 0,
+            overrun,
+            held: None,
+            seen_from: 0,
+            yielded_any: false,
+        }
+    }
+
+    fn gap(&self, before: u64, reason: GapReason) -> Option<Event<'a, W>> {
+        Some(Event::Gap(Gap { before, reason }))
+    }
+
+    /// The next record of the window that can be read, counting those that cannot.
+    fn advance(&mut self) -> Option<RecordView<'a, W>> {
+        while self.next <= self.window.last {
+            let seq = self.next;
+            self.next += 1;
+            match self.window.ring.peek(seq) {
+                Ok(view) => {
+                    if self.seen_from == 0 {
+                        self.seen_from = seq;
+                    }
+                    let time_ns = view.realtime_ns();
+                    if time_ns > self.window.after_ns && time_ns <= self.window.up_to_ns {
+                        return Some(view);
+                    }
+                }
+                // Nothing younger has been seen yet, so this one was lost to the writer.
+                Err(ReadError::Overrun) if self.seen_from == 0 => self.overrun += 1,
+                Err(_) => self.missing += 1,
+            }
+        }
+        None
+    }
+}
+
+impl<'a, W: Words> Iterator for Events<'a, W> {
+    type Item = Event<'a, W>;
+
+    fn next(&mut self) -> Option<Event<'a, W>> {
+        if self.held.is_none() {
+            self.held = self.advance().map(|view| (view, 0));
+        }
+        let before = self.held.map_or(self.next, |(view, _)| view.seq());
+        if self.overrun > 0 {
+            let lost = std::mem::take(&mut self.overrun);
+            return self.gap(before, GapReason::Overrun(lost));
+        }
+        if self.missing > 0 {
+            let missing = std::mem::take(&mut self.missing);
+            return self.gap(before, GapReason::Missing(missing));
+        }
+        let (view, told) = self.held?;
+        // What happened before the window's first record is not the window's.
+        if told < 3 && self.yielded_any {
+            let header = view.header();
+            let set = header.flags();
+            let reasons = [
+                (flags::MISSED, GapReason::Missed(header.missed_ticks)),
+                (flags::CLOCK_STEP, GapReason::ClockStep),
+                (flags::EPOCH_FIRST, GapReason::Epoch { to: header.epoch() }),
+            ];
+            for (index, (flag, reason)) in reasons.into_iter().enumerate().skip(told.into()) {
+                if set & flag != 0 {
+                    self.held = Some((view, index as u8 + 1));
+                    return self.gap(before, reason);
+                }
+            }
+        }
+        self.held = None;
+        self.yielded_any = true;
+        Some(Event::Record(view))
+    }
+}
