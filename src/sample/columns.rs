@@ -1,0 +1,72 @@
+//! Where a source puts its values: the schema and the record of the current tick.
+
+use crate::record::{ABSENT, Record, Schema};
+
+use super::SampleError;
+
+/// Where a series lies in a record, or nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Column(u32);
+
+impl Column {
+    /// Nowhere: what is put here is dropped.
+    pub(super) const NONE: Self = Self(u32::MAX);
+}
+
+/// The schema and the record of the current tick.
+pub(super) struct Columns<'a> {
+    schema: &'a mut Schema,
+    record: &'a mut Record,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn new(schema: &'a mut Schema, record: &'a mut Record) -> Self {
+        Self { schema, record }
+    }
+
+    /// The column of `metric` of `object`, a new one if need be; the record is widened to hold it.
+    pub(super) fn add(&mut self, object: &str, metric: &str) -> Result<Column, SampleError> {
+        let column = self.schema.add(object, metric).map_err(|_| SampleError::Refused)?;
+        if self.record.words().len() <= column {
+            self.record.set_columns(self.schema.width());
+        }
+        Ok(Column(u32::try_from(column).expect("COLUMNS_MAX fits 32 bits")))
+    }
+
+    /// Columns for those of `metrics` that the object `has`, all of them or none.
+    pub(super) fn add_all<const N: usize>(
+        &mut self,
+        object: &str,
+        metrics: &[&str; N],
+        has: impl Fn(usize) -> bool,
+    ) -> Result<[Column; N], SampleError> {
+        let mut columns = [Column::NONE; N];
+        for index in (0..N).filter(|&index| has(index)) {
+            match self.add(object, metrics[index]) {
+                Ok(column) => columns[index] = column,
+                Err(error) => {
+                    columns.iter().for_each(|&column| self.end(column));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(columns)
+    }
+
+    /// Ends the series of `column`. What was put there in this tick is taken back, since the next
+    /// series that asks may get the column at once.
+    pub(super) fn end(&mut self, column: Column) {
+        if column != Column::NONE {
+            self.put(column, ABSENT);
+            self.schema.end(column.0 as usize);
+        }
+    }
+
+    /// Puts `word` into `column`.
+    #[inline]
+    pub(super) fn put(&mut self, column: Column, word: u64) {
+        if let Some(place) = self.record.words_mut().get_mut(column.0 as usize) {
+            *place = word;
+        }
+    }
+}

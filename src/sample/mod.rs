@@ -1,0 +1,52 @@
+//! How it is measured: the kernel's files, read again and again.
+//!
+//! A [`Sampler`] keeps every file open and reads it from its beginning at each turn into a buffer
+//! that it keeps too. The parsers work on bytes; none allocates, and none panics whatever the
+//! bytes are. A value that the kernel did not give, or that could not be understood, stays
+//! [`ABSENT`](crate::record::ABSENT): never zero, and never what it was before.
+//!
+//! Each kernel file has a source file of its own here, with a sample of its text. [`Rows`] knows
+//! which line belongs to which series while devices come and go.
+//!
+//! This module imports only [`record`](crate::record), and only the program imports it.
+//!
+//! [`Rows`]: rows::Rows
+
+mod columns;
+mod diskstats;
+mod error;
+mod event;
+mod fields;
+mod loadavg;
+mod meminfo;
+mod net_dev;
+mod pressure;
+mod rootfs;
+mod rows;
+mod sampler;
+mod scan;
+mod selection;
+mod source;
+mod stat;
+mod text;
+mod uptime;
+mod vmstat;
+
+pub use error::SampleError;
+pub use event::SourceEvent;
+pub use sampler::{Roots, Sampler};
+pub use selection::{Selection, UnknownSource};
+pub use source::{SOURCES, SourceInfo};
+
+/// The parsers by themselves, for tests and fuzzing: bytes in, what each line says out.
+#[doc(hidden)]
+pub mod parse {
+    pub use super::diskstats::{Device, parse as diskstats, parse_one as block_stat};
+    pub use super::loadavg::{Loadavg, parse as loadavg};
+    pub use super::meminfo::{Amount, parse as meminfo};
+    pub use super::net_dev::{Interface, parse as net_dev};
+    pub use super::pressure::{Stall, parse as pressure};
+    pub use super::stat::{Cpu, Line as StatLine, Total, parse as stat};
+    pub use super::uptime::{Uptime, parse as uptime};
+    pub use super::vmstat::{Event, parse as vmstat};
+}

@@ -1,0 +1,319 @@
+//! The rows of a kernel file, one object or one metric each, remembered by position.
+//!
+//! The kernel prints the same rows in the same order nearly always. So the name on each line is
+//! compared with the name that stood there at the last turn, and the columns are known at once.
+//! Only when a name differs is it searched for; a new one is registered, and one that was not
+//! met in a text that can be trusted ends.
+
+use super::SampleError;
+use super::columns::{Column, Columns};
+
+/// What a row is registered as: its columns and a word that does not change while it lives.
+pub(super) type Registered<const N: usize> = Result<([Column; N], u64), SampleError>;
+
+/// One line's object or metric, with up to `N` columns.
+#[derive(Debug)]
+pub(super) struct Row<const N: usize> {
+    name: Box<[u8]>,
+    /// Which of its columns a row has: rows of one file may differ, and one may change.
+    shape: u8,
+    columns: [Column; N],
+    /// A word that was found out when the row appeared.
+    fixed: u64,
+    refused: Option<SampleError>,
+    turn: u64,
+    line: usize,
+}
+
+impl<const N: usize> Row<N> {
+    /// Puts `words` into the row's columns, in order.
+    #[inline]
+    pub(super) fn put(&self, words: &[u64], columns: &mut Columns<'_>) {
+        for (column, word) in self.columns.iter().zip(words) {
+            columns.put(*column, *word);
+        }
+    }
+
+    /// Puts the word that was found out when the row appeared into the last column.
+    #[inline]
+    pub(super) fn put_fixed(&self, columns: &mut Columns<'_>) {
+        if let Some(column) = self.columns.last() {
+            columns.put(*column, self.fixed);
+        }
+    }
+}
+
+/// The rows of one file.
+#[derive(Debug)]
+pub(super) struct Rows<const N: usize> {
+    rows: Vec<Row<N>>,
+    limit: usize,
+    turn: u64,
+    /// Where the row of the next line is expected.
+    next: usize,
+    /// Lines of this turn so far, and how many different rows they met.
+    lines: usize,
+    met: usize,
+    /// Some line did not stand where it was expected.
+    moved: bool,
+    /// How many rows have no columns because they were refused.
+    refused: usize,
+    outcome: Result<(), SampleError>,
+}
+
+impl<const N: usize> Rows<N> {
+    /// No rows yet, and never more than `limit`.
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            rows: Vec::new(),
+            limit,
+            turn: 0,
+            next: 0,
+            lines: 0,
+            met: 0,
+            moved: false,
+            refused: 0,
+            outcome: Ok(()),
+        }
+    }
+
+    /// Begins a turn.
+    pub(super) fn begin(&mut self) {
+        self.turn += 1;
+        self.next = 0;
+        self.lines = 0;
+        self.met = 0;
+        self.moved = false;
+        self.outcome = Ok(());
+    }
+
+    /// Whether there is no row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Whether the row that stood last in the file was met in this turn, if there is one.
+    pub(super) fn met_last(&self) -> bool {
+        self.rows.last().is_none_or(|row| row.turn == self.turn)
+    }
+
+    /// The row of the next line, registered if it is new or its shape has changed; `None` at the
+    /// limit.
+    #[inline]
+    pub(super) fn row(
+        &mut self,
+        name: &[u8],
+        shape: u8,
+        columns: &mut Columns<'_>,
+        register: impl FnOnce(&mut Columns<'_>) -> Registered<N>,
+    ) -> Option<&Row<N>> {
+        let expected = self.rows.get(self.next);
+        let index = if expected.is_some_and(|row| *row.name == *name && row.shape == shape) {
+            self.next
+        } else {
+            self.place(name, shape, columns, register)?
+        };
+        let row = self.rows.get_mut(index)?;
+        if row.turn != self.turn {
+            row.turn = self.turn;
+            self.met += 1;
+        }
+        row.line = self.lines;
+        self.lines += 1;
+        self.next = index + 1;
+        Some(row)
+    }
+
+    /// Finds the row `name` or makes it, and says where it lies.
+    #[cold]
+    fn place(
+        &mut self,
+        name: &[u8],
+        shape: u8,
+        columns: &mut Columns<'_>,
+        register: impl FnOnce(&mut Columns<'_>) -> Registered<N>,
+    ) -> Option<usize> {
+        self.moved = true;
+        let (before, after) = self.rows.split_at(self.next.min(self.rows.len()));
+        let is_it = |row: &Row<N>| *row.name == *name;
+        let found = after.iter().position(is_it).map(|index| before.len() + index);
+        let found = found.or_else(|| before.iter().position(is_it));
+        let index = match found {
+            Some(index) if self.rows[index].shape == shape => return Some(index),
+            Some(index) => {
+                self.forget(index, columns);
+                index
+            }
+            None if self.rows.len() >= self.limit => {
+                self.outcome = Err(SampleError::TooMany);
+                return None;
+            }
+            None => before.len(),
+        };
+        let registered = register(columns).and_then(|(taken, fixed)| {
+            // Two names may come to one metric once odd characters are replaced. If both had the
+            // column, the end of one would leave the other writing where it has no right to.
+            let mine = |row: &Row<N>| {
+                row.columns[0] != Column::NONE && row.columns.first() == taken.first()
+            };
+            let ambiguous = self.rows.iter().any(mine);
+            if ambiguous { Err(SampleError::Ambiguous) } else { Ok((taken, fixed)) }
+        });
+        let refused = registered.err();
+        self.refused += usize::from(refused.is_some());
+        let (taken, fixed) = registered.unwrap_or(([Column::NONE; N], 0));
+        let name = name.into();
+        let row = Row { name, shape, columns: taken, fixed, refused, turn: 0, line: 0 };
+        self.rows.insert(index, row);
+        Some(index)
+    }
+
+    /// Ends the series of the row at `index` and removes it.
+    fn forget(&mut self, index: usize, columns: &mut Columns<'_>) {
+        let row = self.rows.remove(index);
+        row.columns.iter().for_each(|&column| columns.end(column));
+        self.refused -= usize::from(row.refused.is_some());
+        self.met -= usize::from(row.turn == self.turn);
+    }
+
+    /// Ends a turn. In a `complete` text a row that was not met is gone, and its series end; in
+    /// another it may have been lost on the way, and they only stay absent.
+    pub(super) fn finish(
+        &mut self,
+        complete: bool,
+        columns: &mut Columns<'_>,
+    ) -> Result<(), SampleError> {
+        if self.moved || self.met != self.rows.len() {
+            self.rearrange(complete, columns);
+        }
+        if self.refused > 0 {
+            let refused = self.rows.iter().find_map(|row| row.refused);
+            return self.outcome.and(refused.map_or(Ok(()), Err));
+        }
+        self.outcome
+    }
+
+    /// Drops the rows that are gone and puts the others into the order of this turn's lines.
+    #[cold]
+    fn rearrange(&mut self, complete: bool, columns: &mut Columns<'_>) {
+        if complete && self.met != self.rows.len() {
+            let (turn, mut refused) = (self.turn, 0);
+            self.rows.retain(|row| {
+                let stays = row.turn == turn;
+                if !stays {
+                    row.columns.iter().for_each(|&column| columns.end(column));
+                    refused += usize::from(row.refused.is_some());
+                }
+                stays
+            });
+            self.refused -= refused;
+        }
+        if self.moved {
+            self.rows.sort_unstable_by_key(|row| row.line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Change, Record, Schema};
+
+    /// Feeds a turn whose lines are the letters of `names`, and says which letters have a column.
+    struct Feed {
+        rows: Rows<1>,
+        schema: Schema,
+        record: Record,
+    }
+
+    impl Feed {
+        fn new(limit: usize) -> Self {
+            Self { rows: Rows::new(limit), schema: Schema::new(), record: Record::default() }
+        }
+
+        fn turn(&mut self, names: &str, complete: bool) -> Result<(), SampleError> {
+            self.schema.clear_changes();
+            self.record.clear();
+            self.rows.begin();
+            let mut columns = Columns::new(&mut self.schema, &mut self.record);
+            for name in names.chars() {
+                let row = self.rows.row(&[name as u8], 0, &mut columns, |columns| {
+                    let object = format!("nic/{}", name.to_ascii_lowercase());
+                    Ok((columns.add_all(&object, &["receive_bytes"], |_| true)?, 0))
+                });
+                if let Some(row) = row {
+                    row.put(&[u64::from(name)], &mut columns);
+                }
+            }
+            self.rows.finish(complete, &mut columns)
+        }
+
+        /// The letters that have a value, in the order of their series' columns.
+        fn values(&self) -> String {
+            let values = (0..self.schema.width()).filter_map(|column| {
+                let value = char::from(self.record.u64(column)? as u8);
+                let object = &self.schema.series(column).expect("a value has a series").object;
+                assert_eq!(**object, *format!("nic/{}", value.to_ascii_lowercase()));
+                Some(value)
+            });
+            values.collect()
+        }
+    }
+
+    #[test]
+    fn rows_come_go_and_change_places() {
+        let mut feed = Feed::new(9);
+        assert_eq!(feed.turn("abc", true), Ok(()));
+        assert_eq!((feed.values().as_str(), feed.schema.changes().len()), ("abc", 3));
+        assert_eq!(feed.turn("abc", true), Ok(()));
+        assert!(feed.schema.changes().is_empty());
+        assert_eq!(feed.turn("cxab", true), Ok(()));
+        assert_eq!(feed.schema.changes(), [Change::Added(3)]);
+        assert_eq!(feed.values(), "abcx");
+        assert_eq!(feed.turn("cxab", true), Ok(()));
+        assert!(!feed.rows.moved, "the new order is remembered");
+        assert_eq!(feed.turn("xb", true), Ok(()));
+        assert_eq!(feed.schema.len(), 2);
+        assert_eq!(feed.values(), "bx");
+        assert_eq!(feed.turn("", true), Ok(()));
+        assert!(feed.schema.is_empty() && feed.rows.is_empty());
+    }
+
+    #[test]
+    fn incomplete_text_ends_nothing() {
+        let mut feed = Feed::new(9);
+        assert_eq!(feed.turn("abc", true), Ok(()));
+        assert_eq!(feed.turn("c", false), Ok(()));
+        assert!(feed.schema.changes().is_empty());
+        assert_eq!(feed.values(), "c");
+        assert_eq!(feed.turn("abc", true), Ok(()));
+        assert!(feed.schema.changes().is_empty());
+        assert_eq!(feed.values(), "abc");
+    }
+
+    #[test]
+    fn limit_keeps_the_first_rows() {
+        let mut feed = Feed::new(2);
+        assert_eq!(feed.turn("abc", true), Err(SampleError::TooMany));
+        assert_eq!(feed.values(), "ab");
+        assert_eq!(feed.turn("ab", true), Ok(()));
+    }
+
+    #[test]
+    fn two_names_of_one_series_do_not_share_its_column() {
+        let mut feed = Feed::new(9);
+        assert_eq!(feed.turn("aA", true), Err(SampleError::Ambiguous));
+        assert_eq!(feed.values(), "a");
+        assert_eq!(feed.turn("a", true), Ok(()));
+        assert_eq!((feed.values().as_str(), feed.schema.len()), ("a", 1));
+    }
+
+    #[test]
+    fn name_that_stands_twice_is_one_row() {
+        let mut feed = Feed::new(9);
+        for _ in 0..3 {
+            assert_eq!(feed.turn("abab", true), Ok(()));
+            assert_eq!((feed.values().as_str(), feed.schema.len()), ("ab", 2));
+        }
+    }
+}
