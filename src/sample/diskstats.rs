@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::record::{Class, object_id};
 
 use super::columns::Columns;
-use super::rows::Rows;
+use super::rows::{PATIENCE_TURNS, Rows};
 use super::scan::{Scanner, each_line, first_line};
 use super::source::Source;
 use super::text::{Shown, TextFile};
@@ -136,6 +136,8 @@ pub(super) struct Diskstats {
     file: TextFile,
     class: PathBuf,
     devices: Rows<{ NUMBERS + 1 }>,
+    /// Turns in a row without any text.
+    empty_turns: u64,
 }
 
 impl Diskstats {
@@ -145,6 +147,7 @@ impl Diskstats {
             file: TextFile::new(roots.procfs.join("diskstats"), shown),
             class: roots.sysfs.join("class/block"),
             devices: Rows::new(DISKS_MAX),
+            empty_turns: 0,
         }
     }
 }
@@ -155,13 +158,14 @@ impl Source for Diskstats {
     }
 
     fn turn(&mut self, columns: &mut Columns<'_>) -> Result<(), SampleError> {
-        let Self { file, class, devices } = self;
+        let Self { file, class, devices, empty_turns } = self;
         let text = file.read()?;
-        devices.begin();
-        // A machine may have no block device, but it does not lose all of them at once.
-        if text.is_empty() && !devices.is_empty() {
+        // A machine may have no block device, but it hardly loses all of them at once.
+        *empty_turns = if text.is_empty() { *empty_turns + 1 } else { 0 };
+        if !devices.is_empty() && (1..PATIENCE_TURNS).contains(empty_turns) {
             return Err(SampleError::Empty);
         }
+        devices.begin();
         let parsed = parse(text, |Device { name, numbers, given }| {
             let row = devices.row(name, given as u8, columns, |columns| {
                 let object = object_id(Class::Disk, name);

@@ -5,12 +5,10 @@
 //! bytes are. A value that the kernel did not give, or that could not be understood, stays
 //! [`ABSENT`](crate::record::ABSENT): never zero, and never what it was before.
 //!
-//! Each kernel file has a source file of its own here, with a sample of its text. [`Rows`] knows
-//! which line belongs to which series while devices come and go.
+//! Each kernel file has a source file of its own here, with a sample of its text; `rows`
+//! knows which line belongs to which series while devices come and go.
 //!
 //! This module imports only [`record`](crate::record), and only the program imports it.
-//!
-//! [`Rows`]: rows::Rows
 
 mod columns;
 mod diskstats;

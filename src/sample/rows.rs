@@ -8,6 +8,10 @@
 use super::SampleError;
 use super::columns::{Column, Columns};
 
+/// How many turns in a row a line must be missing before it is believed to be gone, in a file whose
+/// lines the kernel does not take away while it runs. It is more likely that the text was cut.
+pub(super) const PATIENCE_TURNS: u64 = 16;
+
 /// What a row is registered as: its columns and a word that does not change while it lives.
 pub(super) type Registered<const N: usize> = Result<([Column; N], u64), SampleError>;
 
@@ -48,6 +52,7 @@ impl<const N: usize> Row<N> {
 pub(super) struct Rows<const N: usize> {
     rows: Vec<Row<N>>,
     limit: usize,
+    patience: u64,
     turn: u64,
     /// Where the row of the next line is expected.
     next: usize,
@@ -62,11 +67,12 @@ pub(super) struct Rows<const N: usize> {
 }
 
 impl<const N: usize> Rows<N> {
-    /// No rows yet, and never more than `limit`.
+    /// No rows yet, and never more than `limit`. One that is not met any more ends at once.
     pub(super) fn new(limit: usize) -> Self {
         Self {
             rows: Vec::new(),
             limit,
+            patience: 1,
             turn: 0,
             next: 0,
             lines: 0,
@@ -75,6 +81,11 @@ impl<const N: usize> Rows<N> {
             refused: 0,
             outcome: Ok(()),
         }
+    }
+
+    /// The same, but a row must have been missing for [`PATIENCE_TURNS`], and fails until then.
+    pub(super) fn patient(limit: usize) -> Self {
+        Self { patience: PATIENCE_TURNS, ..Self::new(limit) }
     }
 
     /// Begins a turn.
@@ -90,11 +101,6 @@ impl<const N: usize> Rows<N> {
     /// Whether there is no row.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
-    }
-
-    /// Whether the row that stood last in the file was met in this turn, if there is one.
-    pub(super) fn met_last(&self) -> bool {
-        self.rows.last().is_none_or(|row| row.turn == self.turn)
     }
 
     /// The row of the next line, registered if it is new or its shape has changed; `None` at the
@@ -183,8 +189,14 @@ impl<const N: usize> Rows<N> {
         complete: bool,
         columns: &mut Columns<'_>,
     ) -> Result<(), SampleError> {
-        if self.moved || self.met != self.rows.len() {
-            self.rearrange(complete, columns);
+        if complete && self.met != self.rows.len() {
+            self.drop_gone(columns);
+        }
+        if self.moved {
+            self.rows.sort_unstable_by_key(|row| row.line);
+        }
+        if self.met != self.rows.len() {
+            return Err(SampleError::Missing);
         }
         if self.refused > 0 {
             let refused = self.rows.iter().find_map(|row| row.refused);
@@ -193,24 +205,19 @@ impl<const N: usize> Rows<N> {
         self.outcome
     }
 
-    /// Drops the rows that are gone and puts the others into the order of this turn's lines.
+    /// Ends the series of the rows that have been missing for long enough.
     #[cold]
-    fn rearrange(&mut self, complete: bool, columns: &mut Columns<'_>) {
-        if complete && self.met != self.rows.len() {
-            let (turn, mut refused) = (self.turn, 0);
-            self.rows.retain(|row| {
-                let stays = row.turn == turn;
-                if !stays {
-                    row.columns.iter().for_each(|&column| columns.end(column));
-                    refused += usize::from(row.refused.is_some());
-                }
-                stays
-            });
-            self.refused -= refused;
-        }
-        if self.moved {
-            self.rows.sort_unstable_by_key(|row| row.line);
-        }
+    fn drop_gone(&mut self, columns: &mut Columns<'_>) {
+        let oldest = self.turn.saturating_sub(self.patience);
+        let refused = &mut self.refused;
+        self.rows.retain(|row| {
+            let stays = row.turn > oldest;
+            if !stays {
+                row.columns.iter().for_each(|&column| columns.end(column));
+                *refused -= usize::from(row.refused.is_some());
+            }
+            stays
+        });
     }
 }
 
@@ -228,7 +235,11 @@ mod tests {
 
     impl Feed {
         fn new(limit: usize) -> Self {
-            Self { rows: Rows::new(limit), schema: Schema::new(), record: Record::default() }
+            Self::of(Rows::new(limit))
+        }
+
+        fn of(rows: Rows<1>) -> Self {
+            Self { rows, schema: Schema::new(), record: Record::default() }
         }
 
         fn turn(&mut self, names: &str, complete: bool) -> Result<(), SampleError> {
@@ -283,12 +294,24 @@ mod tests {
     fn incomplete_text_ends_nothing() {
         let mut feed = Feed::new(9);
         assert_eq!(feed.turn("abc", true), Ok(()));
-        assert_eq!(feed.turn("c", false), Ok(()));
+        assert_eq!(feed.turn("c", false), Err(SampleError::Missing));
         assert!(feed.schema.changes().is_empty());
         assert_eq!(feed.values(), "c");
         assert_eq!(feed.turn("abc", true), Ok(()));
         assert!(feed.schema.changes().is_empty());
         assert_eq!(feed.values(), "abc");
+    }
+
+    #[test]
+    fn patience_tells_a_cut_text_from_a_line_that_is_gone() {
+        let mut feed = Feed::of(Rows::patient(9));
+        assert_eq!(feed.turn("abc", true), Ok(()));
+        for _ in 1..PATIENCE_TURNS {
+            assert_eq!(feed.turn("ab", true), Err(SampleError::Missing));
+            assert!(feed.schema.changes().is_empty());
+        }
+        assert_eq!(feed.turn("ab", true), Ok(()));
+        assert_eq!(feed.schema.changes(), [Change::Ended(2)]);
     }
 
     #[test]
