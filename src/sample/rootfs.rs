@@ -77,6 +77,8 @@ pub(super) struct RootDevice {
     rootfs: PathBuf,
     sysfs: PathBuf,
     found: Option<Found>,
+    /// The device could not be read: another one may be under the file system by now.
+    lost: bool,
     fields: Fields<5>,
 }
 
@@ -95,6 +97,7 @@ impl RootDevice {
             rootfs: roots.rootfs.clone(),
             sysfs: roots.sysfs.clone(),
             found: None,
+            lost: false,
             fields: Fields::new(OBJECT, metrics),
         }
     }
@@ -119,11 +122,13 @@ impl Source for RootDevice {
     }
 
     fn turn(&mut self, columns: &mut Columns<'_>) -> Result<(), SampleError> {
-        if self.found.is_none() {
+        if self.found.is_none() || self.lost {
             self.found = Some(self.find().map_err(SampleError::open)?);
         }
         let Some(Found::Device(file)) = &mut self.found else { return Ok(()) };
-        let device = diskstats::parse_one(file.read()?)?;
+        let text = file.read();
+        self.lost = text.is_err();
+        let device = diskstats::parse_one(text?)?;
         // Discards write nothing, and are not among these.
         let [reads, _, read_sectors, _, writes, _, written_sectors, _, _, io_ms, ..] =
             device.numbers;

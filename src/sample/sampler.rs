@@ -152,3 +152,35 @@ impl Unit {
         Some(self.state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sampler_may_move_to_a_thread_of_its_own() {
+        fn is_send<T: Send>(_: &T) {}
+        let mut schema = Schema::new();
+        is_send(&Sampler::open(&Roots::default(), &Selection::default(), &mut schema));
+        assert!(schema.column("host", "cpu_user_ticks").is_some());
+    }
+
+    #[test]
+    fn pauses_between_attempts_grow_to_a_limit() {
+        struct Broken;
+        impl Source for Broken {
+            fn path(&self) -> &std::path::Path {
+                "broken".as_ref()
+            }
+            fn turn(&mut self, _: &mut Columns<'_>) -> Result<(), SampleError> {
+                Err(SampleError::Open(2))
+            }
+        }
+        let (mut schema, mut record) = (Schema::new(), Record::default());
+        let mut unit = Unit::new(0, 1, Box::new(Broken));
+        let mut columns = Columns::new(&mut schema, &mut record);
+        let attempts = (0..300).filter(|_| unit.turn(&mut columns).is_some());
+        let attempts: Vec<u32> = attempts.collect();
+        assert_eq!(attempts, [0, 1, 3, 6, 11, 20, 37, 70, 135, 200, 265]);
+    }
+}
