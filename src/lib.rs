@@ -4,3 +4,6 @@ pub mod record;
 pub mod ring;
 pub mod window;
 pub mod sample;
+
+#[cfg(feature = "http")]
+pub mod http;

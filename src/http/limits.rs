@@ -1,0 +1,72 @@
+//! How much one client may take: every bound of the front end, in one place.
+
+use std::time::Duration;
+
+use super::vitals::PART_BYTES;
+
+/// Longest path and query of a request; a longer one is answered 414.
+///
+/// The figure is part of the contract that Proxmox clients know.
+pub const URI_BYTES_MAX: usize = 3072;
+
+/// Longest request body that is read for parameters; a longer one is answered 413.
+///
+/// There are two parameters. The room is for white space and for what a client's library adds.
+pub const PARAMETER_BYTES_MAX: usize = 4 * 1024;
+
+/// Most header lines in a request; more are answered 431.
+///
+/// Up to 100 the parser keeps them on its stack; beyond, it would allocate for each request.
+pub const HEADERS_MAX: usize = 64;
+
+/// How many answer buffers wait in the pool for their next use: with [`PART_BYTES`] each, 1 MiB.
+pub const BUFFERS_POOLED: usize = 16;
+
+/// A buffer that a part has grown beyond this is given back to the allocator, not to the pool.
+pub const BUFFER_BYTES_POOLED: usize = 2 * PART_BYTES;
+
+/// Refused connections that are being told so at one time; others are closed without a word.
+pub const REFUSALS_MAX: usize = 32;
+
+/// How long a connection that we have finished with may still send before it is closed.
+///
+/// Closing a socket with unread bytes in it resets the connection, and a reset can overtake the
+/// answer. So the end of the answer is sent first, and the client has this long to hear it.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// Pause after an error of `accept`: out of descriptors is not cured by asking again at once.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The limits that an operator sets.
+///
+/// The memory of a connection is bounded by [`header_bytes_max`](Self::header_bytes_max) (at least
+/// 8 KiB, the smallest read buffer there is) and, while it is being answered, one part of about
+/// [`PART_BYTES`]; the rest of an answer is made only as the client reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at one time; one more is answered 503 and closed.
+    pub connections_max: usize,
+    /// Bytes of a request line and its headers; more are answered 431.
+    pub header_bytes_max: usize,
+    /// From the first byte of a request (or from the connection's beginning) to its last.
+    pub header_timeout: Duration,
+    /// From the end of an answer to the first byte of the next request.
+    pub idle_timeout: Duration,
+    /// How long a client may take no byte of its answer.
+    pub write_timeout: Duration,
+    /// How long answers may go on after the server was told to stop.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: 256,
+            header_bytes_max: 16 * 1024,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            grace: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the front end asks of the recorder's data, as two small traits.
+//!
+//! The front end knows HTTP and the envelopes; whoever implements these knows the ring. Neither
+//! needs the other to be tested.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// About how many bytes one [`Pull::part`] appends.
+///
+/// Large enough that the price of a part (a chunk header, a system call) does not show, small
+/// enough that a hundred slow readers hold a few MiB together.
+pub const PART_BYTES: usize = 64 * 1024;
+
+/// The recorder's data, as a front end needs it.
+pub trait Vitals: 'static {
+    /// Begins an answer with the points of the pbs view.
+    ///
+    /// With `history`, all generations of the last 30 minutes whose timestamp is greater than
+    /// `start` (epoch seconds), oldest first; without, the newest generation alone, whatever
+    /// `start` says. A ring that holds nothing gives a pull that is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`VitalsError`] if the ring cannot be read; nothing has been written then.
+    fn pull(&self, history: bool, start: i64) -> Result<Box<dyn Pull>, VitalsError>;
+
+    /// How old the newest record is and how old it may be.
+    fn freshness(&self) -> Freshness;
+}
+
+/// An answer being written, part by part, as fast as the client takes it.
+pub trait Pull {
+    /// Appends the next points to `out`, about [`PART_BYTES`] of them.
+    ///
+    /// The points of all parts, one after the other, are the elements of a JSON array without its
+    /// brackets: a comma stands between two points, also between the last of one part and the
+    /// first of the next. What is already in `out` belongs to the caller.
+    ///
+    /// Between two calls seconds may pass in which the writer goes on; a pull that finds its
+    /// window overrun says [`Part::Broken`]. After any answer but [`Part::More`] it is not called
+    /// again.
+    fn part(&mut self, out: &mut Vec<u8>) -> Part;
+}
+
+/// What a call of [`Pull::part`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// At least one byte was appended and there is more to come.
+    More,
+    /// This was the last part; it may be empty.
+    Last,
+    /// The answer cannot be completed. A client that has seen its beginning is cut off, so that it
+    /// cannot take the fragment for the whole.
+    Broken,
+}
+
+/// How old the newest record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// Age of the newest record; `None` when there has been none.
+    pub newest_age: Option<Duration>,
+    /// The age up to which a record counts as fresh.
+    pub limit: Duration,
+    /// The ring's state in one word, such as `live`, `hung` or `dead`.
+    pub state: &'static str,
+}
+
+impl Freshness {
+    /// Whether there is a record and it is young enough.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.newest_age.is_some_and(|age| age <= self.limit)
+    }
+}
+
+/// Why no answer could begin.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum VitalsError {
+    /// There is no ring.
+    Absent,
+    /// There is a ring and it cannot be read.
+    Unreadable(Box<dyn Error>),
+    /// The writer overran the window again and again while the answer was begun.
+    Overrun,
+}
+
+impl fmt::Display for VitalsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            VitalsError::Absent => f.write_str("there is no ring to read"),
+            VitalsError::Unreadable(cause) => write!(f, "the ring cannot be read: {cause}"),
+            VitalsError::Overrun => f.write_str("the window was overrun while it was read"),
+        }
+    }
+}
+
+impl Error for VitalsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            VitalsError::Unreadable(cause) => Some(&**cause),
+            VitalsError::Absent | VitalsError::Overrun => None,
+        }
+    }
+}
