@@ -1,12 +1,73 @@
 //! The HTTP front end: asks for data through [`Vitals`], answers in the forms that clients know.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /api2/{json,extjs}/status/metrics` | points of the newest generation; with `history` all of the last 30 minutes after `start-time` |
+//! | `GET /api2/{json,extjs}/version` | this program's version |
+//! | `GET /healthz` | `ok`, for as long as the process answers at all |
+//! | `GET /readyz` | `ready`, or 503 and why the newest record is not fresh |
+//!
+//! `HEAD` gives the same header. The shapes of the two formatters, their parameters and their way of
+//! refusing are those of Proxmox Backup Server.
+//!
+//! One thread serves everything. An answer is made while it is sent: a part of about [`PART_BYTES`]
+//! is written into a pooled buffer, goes to the socket, and only then the next one is asked for. So
+//! memory is bounded by [`Limits::connections_max`] and not by what is asked for, and a client that
+//! reads slowly slows down nobody else. Every bound is in [`limits`], and every time one is reached
+//! it is counted in [`Counters`].
+//!
+//! # Examples
+//!
+//! ```
+//! use std::rc::Rc;
+//! use std::time::Duration;
+//!
+//! use tachograph::http::{Freshness, Part, Pull, Server, Settings, Vitals, VitalsError};
+//!
+//! struct Nothing;
+//!
+//! impl Vitals for Nothing {
+//!     fn pull(&self, _: bool, _: i64) -> Result<Box<dyn Pull>, VitalsError> {
+//!         Ok(Box::new(Nothing))
+//!     }
+//!     fn freshness(&self) -> Freshness {
+//!         Freshness { newest_age: None, limit: Duration::from_secs(3), state: "closed" }
+//!     }
+//! }
+//!
+//! impl Pull for Nothing {
+//!     fn part(&mut self, _: &mut Vec<u8>) -> Part {
+//!         Part::Last
+//!     }
+//! }
+//!
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! let listen = vec!["127.0.0.1:0".parse()?];
+//! let server = Server::bind(Settings { listen, ..Settings::default() })?;
+//! assert_ne!(server.addresses()[0].port(), 0);
+//! let at_once = async {};
+//! let summary = runtime.block_on(server.run(Rc::new(Nothing), at_once))?;
+//! assert_eq!(summary.dropped, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod body;
+mod connection;
+mod counters;
 mod formatter;
+mod io;
 pub mod limits;
+mod pool;
 pub mod query;
 mod route;
+mod server;
+mod service;
 mod vitals;
+mod watch;
 
+pub use counters::Counters;
 pub use formatter::Formatter;
 pub use limits::Limits;
 pub use route::Route;
+pub use server::{BindError, Server, Settings, Summary};
 pub use vitals::{Freshness, PART_BYTES, Part, Pull, Vitals, VitalsError};

@@ -1,0 +1,119 @@
+//! The body of an answer: made part by part, at the speed of the client.
+
+use std::error::Error;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http_body::{Body, Frame, SizeHint};
+
+use super::counters::{Counters, count};
+use super::pool::{Buffer, Pool};
+use super::vitals::{Part, Pull};
+use super::watch::Watch;
+
+/// The parts of an answer that are not made yet.
+pub(crate) struct Rest {
+    pub(crate) pull: Box<dyn Pull>,
+    /// What stands after the last part.
+    pub(crate) closing: &'static str,
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) counters: Rc<Counters>,
+}
+
+/// What hyper sends after the header.
+///
+/// hyper asks for a frame when the one before has gone to the socket, so of an answer of any length
+/// one part exists at a time. An answer that is complete in its first part has a known length.
+pub(crate) struct AnswerBody {
+    first: Option<Buffer>,
+    rest: Option<Rest>,
+    watch: Rc<Watch>,
+}
+
+impl AnswerBody {
+    pub(crate) fn whole(bytes: Buffer, watch: Rc<Watch>) -> AnswerBody {
+        AnswerBody { first: Some(bytes), rest: None, watch }
+    }
+
+    pub(crate) fn in_parts(first: Buffer, rest: Rest, watch: Rc<Watch>) -> AnswerBody {
+        AnswerBody { first: Some(first), rest: Some(rest), watch }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Buffer;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Buffer>, BrokenOff>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let mut buffer = rest.pool.take();
+        match caught(&rest.counters, || rest.pull.part(&mut buffer.bytes)) {
+            Some(Part::Last) => {
+                buffer.bytes.extend_from_slice(rest.closing.as_bytes());
+                self.rest = None;
+            }
+            Some(Part::More) if !buffer.bytes.is_empty() => {}
+            // An empty part with more to come would be asked for again at once, and for ever.
+            Some(Part::More | Part::Broken) | None => {
+                count(&rest.counters.answers_broken);
+                self.rest = None;
+                return Poll::Ready(Some(Err(BrokenOff)));
+            }
+        }
+        Poll::Ready(Some(Ok(Frame::data(buffer))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.first, &self.rest) {
+            (_, Some(_)) => SizeHint::default(),
+            (Some(first), None) => SizeHint::with_exact(first.bytes.len() as u64),
+            (None, None) => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl Drop for AnswerBody {
+    // hyper drops the body when it has taken the last byte, or when it wants none (HEAD).
+    fn drop(&mut self) {
+        self.watch.answered();
+    }
+}
+
+/// An answer could not be completed; hyper closes the connection without the final chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BrokenOff;
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer broke off")
+    }
+}
+
+impl Error for BrokenOff {}
+
+/// The result of `make`, or `None` if it panicked, which is counted.
+///
+/// What `make` was working on must not be used after a panic.
+pub(crate) fn caught<T>(counters: &Counters, make: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(make)) {
+        Ok(value) => Some(value),
+        Err(_) => {
+            count(&counters.panics);
+            tracing::error!("a panic was caught while a request was answered");
+            None
+        }
+    }
+}

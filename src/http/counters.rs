@@ -1,0 +1,64 @@
+//! What the front end has seen: one count for every limit and every failure.
+
+use std::cell::Cell;
+
+/// Declares the counts once: the field, its documentation and its name for exporters.
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Counts since the server was bound. They only grow, and wrap at 2^64.
+        ///
+        /// The server runs on one thread, so they are plain cells: reading them costs nothing and
+        /// never disturbs the one who counts.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $name: Cell<u64>,)+
+        }
+
+        impl Counters {
+            /// Every count with its name, in the order of declaration.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name.get()),)+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections taken from the kernel, the refused ones included.
+    connections_accepted,
+    /// Connections answered 503 or closed because `connections_max` were open.
+    connections_refused,
+    /// Errors of `accept`, each followed by a pause.
+    accept_errors,
+    /// Requests whose header was complete and well-formed.
+    requests,
+    /// Connections closed because a request took longer than `header_timeout` to arrive.
+    header_timeouts,
+    /// Connections closed because no request came within `idle_timeout`.
+    idle_timeouts,
+    /// Connections reset because the client took no byte for `write_timeout`.
+    write_timeouts,
+    /// Requests answered 431: too many header lines or too many bytes of them.
+    headers_too_large,
+    /// Requests answered 414: path and query longer than `URI_BYTES_MAX`.
+    uris_too_long,
+    /// Requests answered 413: a body longer than `PARAMETER_BYTES_MAX`.
+    bodies_too_large,
+    /// Requests that were not HTTP, answered 400.
+    malformed_requests,
+    /// Requests refused for their parameters.
+    parameter_errors,
+    /// Answers that could not begin because the ring was not readable.
+    vitals_errors,
+    /// Answers that had begun and could not go on; the connection was cut short.
+    answers_broken,
+    /// Panics caught while a request was answered. Each is a defect.
+    panics,
+    /// Connections still open when the grace after a stop had passed.
+    connections_dropped,
+}
+
+/// Counts one more.
+pub(crate) fn count(counter: &Cell<u64>) {
+    counter.set(counter.get().wrapping_add(1));
+}

@@ -1,0 +1,435 @@
+//! From a request to its answer.
+//!
+//! A request without a body, which is every request that clients are known to make, is answered
+//! within the call: its header is done with before hyper reads again, so hyper finds its read buffer
+//! free to be used once more, and the request's header map becomes the answer's. Neither is
+//! allocated anew while a connection lasts.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io::Write;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hyper::body::{Body, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request;
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use serde_json::json;
+
+use super::body::{AnswerBody, Rest, caught};
+use super::counters::{Counters, count};
+use super::formatter::{Formatter, Refusal};
+use super::limits::{PARAMETER_BYTES_MAX, URI_BYTES_MAX};
+use super::pool::{Buffer, Pool};
+use super::query::{self, BodyError, NoParameters, Parameters, PullParameters};
+use super::route::Route;
+use super::vitals::{Part, Vitals};
+use super::watch::Watch;
+
+/// The data of a `version` answer. Clients read `version` as MAJOR.MINOR and `release` as the rest.
+const VERSION_DATA: &str = concat!(
+    "{\"release\":\"",
+    env!("CARGO_PKG_VERSION_PATCH"),
+    "\",\"repoid\":\"\",\"version\":\"",
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    ".",
+    env!("CARGO_PKG_VERSION_MINOR"),
+    "\"}"
+);
+
+/// What the connections of a server have in common.
+pub(crate) struct Stock {
+    pub(crate) vitals: Rc<dyn Vitals>,
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) counters: Rc<Counters>,
+}
+
+/// Answers the requests of one connection.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) stock: Rc<Stock>,
+    pub(crate) watch: Rc<Watch>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Reply;
+
+    fn call(&self, request: Request<Incoming>) -> Reply {
+        count(&self.stock.counters.requests);
+        let (head, body) = request.into_parts();
+        let route = if uri_bytes(&head.uri) > URI_BYTES_MAX {
+            Err(Answer::told(self, StatusCode::URI_TOO_LONG, "the path and query are too long\n"))
+        } else {
+            self.admit(&head)
+        };
+        match route {
+            Err(answer) => {
+                if answer.status == StatusCode::URI_TOO_LONG {
+                    count(&self.stock.counters.uris_too_long);
+                }
+                Reply::Made(Some(answer.into_response(head.headers)))
+            }
+            Ok(Endpoint::Healthz) => {
+                let answer = Answer::told(self, StatusCode::OK, "ok\n");
+                Reply::Made(Some(answer.into_response(head.headers)))
+            }
+            Ok(Endpoint::Readyz) => Reply::Made(Some(self.readyz().into_response(head.headers))),
+            Ok(Endpoint::Metrics(formatter)) => {
+                self.with_parameters(formatter, head, body, Service::metrics)
+            }
+            Ok(Endpoint::Version(formatter)) => {
+                self.with_parameters(formatter, head, body, Service::version)
+            }
+        }
+    }
+}
+
+/// A route that leads somewhere.
+enum Endpoint {
+    Healthz,
+    Readyz,
+    Metrics(Formatter),
+    Version(Formatter),
+}
+
+/// What an endpoint of the API does with its parameters.
+type Handler<P> = fn(&Service, Formatter, P) -> Result<Answer, Refusal>;
+
+impl Service {
+    /// Whether there is something at the path and the method may be used on it.
+    fn admit(&self, head: &request::Parts) -> Result<Endpoint, Answer> {
+        let route = Route::of_path(head.uri.path());
+        let endpoint = match route {
+            Route::Healthz => Endpoint::Healthz,
+            Route::Readyz => Endpoint::Readyz,
+            Route::Metrics(formatter) => Endpoint::Metrics(formatter),
+            Route::Version(formatter) => Endpoint::Version(formatter),
+            Route::UnknownApi(formatter) => {
+                let refusal = Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path");
+                return Err(Answer::refused(self, formatter, &refusal));
+            }
+            Route::UnknownFormatter => {
+                let text = "the API speaks `json` and `extjs`\n";
+                return Err(Answer::told(self, StatusCode::BAD_REQUEST, text));
+            }
+            Route::Unknown => return Err(Answer::told(self, StatusCode::NOT_FOUND, "not found\n")),
+        };
+        if head.method == Method::GET || head.method == Method::HEAD {
+            return Ok(endpoint);
+        }
+        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are allowed here");
+        Err(match route.formatter() {
+            Some(formatter) => Answer::refused(self, formatter, &refusal),
+            None => Answer::told(self, refusal.status, "GET and HEAD are allowed here\n"),
+        })
+    }
+
+    /// Answers at once from the query, or later from the body if there is one.
+    fn with_parameters<P: Parameters + 'static>(
+        &self,
+        formatter: Formatter,
+        mut head: request::Parts,
+        body: Incoming,
+        handler: Handler<P>,
+    ) -> Reply {
+        let headers = std::mem::take(&mut head.headers);
+        let media = match Media::of(&headers) {
+            Ok(media) => media,
+            Err(refusal) => {
+                let answer = Answer::refused(self, formatter, &refusal);
+                return Reply::Made(Some(answer.into_response(headers)));
+            }
+        };
+        if body.is_end_stream() {
+            let answer = self.answer(formatter, Media::Form, from_query(&head.uri), handler);
+            return Reply::Made(Some(answer.into_response(headers)));
+        }
+        self.watch.receiving_body();
+        let service = self.clone();
+        Reply::Awaited(Box::pin(async move {
+            let bytes = read_body(body).await;
+            let answer = match &bytes {
+                Err(refusal) => {
+                    if refusal.status == StatusCode::PAYLOAD_TOO_LARGE {
+                        count(&service.stock.counters.bodies_too_large);
+                    }
+                    let mut answer = Answer::refused(&service, formatter, refusal);
+                    answer.close = true; // the rest of the body still stands in the stream
+                    answer
+                }
+                // The name of a media type for nothing at all: then the query counts.
+                Ok(bytes) if bytes.is_empty() => {
+                    service.answer(formatter, Media::Form, from_query(&head.uri), handler)
+                }
+                Ok(bytes) => service.answer(formatter, media, bytes, handler),
+            };
+            answer.into_response(headers)
+        }))
+    }
+
+    fn answer<P: Parameters>(
+        &self,
+        formatter: Formatter,
+        media: Media,
+        text: &[u8],
+        handler: Handler<P>,
+    ) -> Answer {
+        let parameters = media.parameters(text).inspect_err(|_| {
+            count(&self.stock.counters.parameter_errors);
+        });
+        match parameters.and_then(|parameters| handler(self, formatter, parameters)) {
+            Ok(answer) => answer,
+            Err(refusal) => Answer::refused(self, formatter, &refusal),
+        }
+    }
+
+    fn version(&self, formatter: Formatter, _: NoParameters) -> Result<Answer, Refusal> {
+        let mut buffer = self.stock.pool.take();
+        for text in [formatter.opening(), VERSION_DATA, formatter.closing()] {
+            buffer.bytes.extend_from_slice(text.as_bytes());
+        }
+        Ok(Answer::whole(self, StatusCode::OK, Content::Formatter, buffer))
+    }
+
+    /// Makes the first part; what follows is made when hyper asks for it.
+    fn metrics(&self, formatter: Formatter, parameters: PullParameters) -> Result<Answer, Refusal> {
+        let Stock { vitals, pool, counters } = &*self.stock;
+        let PullParameters { history, start_time } = parameters;
+        let mut first = pool.take();
+        first.bytes.extend_from_slice(formatter.points_opening().as_bytes());
+        let closing = formatter.points_closing();
+        // A cursor from the future is that of a client whose clock, or whose last answer, was ahead
+        // of ours: there is nothing newer, and it must not be sent the past again.
+        let mut pull = None;
+        let mut part = Part::Last;
+        if !(history && start_time > epoch_seconds()) {
+            let begun = caught(counters, || match vitals.pull(history, start_time) {
+                Ok(mut pull) => {
+                    let part = pull.part(&mut first.bytes);
+                    Ok((pull, part))
+                }
+                Err(error) => Err(error.to_string()),
+            });
+            match begun {
+                Some(Ok((begun, begun_part))) => (pull, part) = (Some(begun), begun_part),
+                Some(Err(message)) => {
+                    count(&counters.vitals_errors);
+                    return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
+                }
+                None => {
+                    let status = StatusCode::INTERNAL_SERVER_ERROR;
+                    return Err(Refusal::new(status, "the answer failed; this is a defect"));
+                }
+            }
+        }
+        match (part, pull) {
+            (Part::More, Some(pull)) => {
+                let (pool, counters) = (Rc::clone(pool), Rc::clone(counters));
+                let rest = Rest { pull, closing, pool, counters };
+                Ok(Answer::in_parts(self, first, rest))
+            }
+            (Part::Broken, _) => {
+                count(&counters.vitals_errors);
+                let message = "the window was overrun while it was read";
+                Err(Refusal::new(StatusCode::BAD_REQUEST, message))
+            }
+            (Part::Last | Part::More, _) => {
+                first.bytes.extend_from_slice(closing.as_bytes());
+                Ok(Answer::whole(self, StatusCode::OK, Content::Formatter, first))
+            }
+        }
+    }
+
+    fn readyz(&self) -> Answer {
+        let Some(freshness) = caught(&self.stock.counters, || self.stock.vitals.freshness()) else {
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            return Answer::told(self, status, "the answer failed; this is a defect\n");
+        };
+        if freshness.is_fresh() {
+            return Answer::told(self, StatusCode::OK, "ready\n");
+        }
+        let reason = match freshness.newest_age {
+            None => "there is no record",
+            Some(_) => "the newest record is too old",
+        };
+        let object = json!({
+            "ready": false,
+            "reason": reason,
+            "newest_age_seconds": freshness.newest_age.map(|age| age.as_secs_f64()),
+            "limit_seconds": freshness.limit.as_secs_f64(),
+            "state": freshness.state,
+        });
+        let mut buffer = self.stock.pool.take();
+        // Writing to a Vec does not fail.
+        let _ = writeln!(buffer.bytes, "{object}");
+        Answer::whole(self, StatusCode::SERVICE_UNAVAILABLE, Content::Json, buffer)
+    }
+}
+
+/// An answer that is already made, or one that waits for the request's body.
+pub(crate) enum Reply {
+    Made(Option<Response<AnswerBody>>),
+    Awaited(Pin<Box<dyn Future<Output = Response<AnswerBody>>>>),
+}
+
+impl Future for Reply {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Reply::Made(response) => {
+                Poll::Ready(Ok(response.take().expect("a reply is not polled after its end")))
+            }
+            Reply::Awaited(future) => future.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// The kinds of content there are.
+#[derive(Clone, Copy)]
+enum Content {
+    /// What the API's clients look for, letter by letter.
+    Formatter,
+    Json,
+    Text,
+}
+
+/// An answer before it is HTTP.
+struct Answer {
+    status: StatusCode,
+    content: Content,
+    close: bool,
+    body: AnswerBody,
+}
+
+impl Answer {
+    // Every answer begins here, so this is where a request's time ends and ours begins.
+    fn new(service: &Service, status: StatusCode, content: Content, body: AnswerBody) -> Answer {
+        service.watch.answering();
+        Answer { status, content, close: false, body }
+    }
+
+    fn whole(service: &Service, status: StatusCode, content: Content, bytes: Buffer) -> Answer {
+        let body = AnswerBody::whole(bytes, Rc::clone(&service.watch));
+        Answer::new(service, status, content, body)
+    }
+
+    fn in_parts(service: &Service, first: Buffer, rest: Rest) -> Answer {
+        let body = AnswerBody::in_parts(first, rest, Rc::clone(&service.watch));
+        Answer::new(service, StatusCode::OK, Content::Formatter, body)
+    }
+
+    fn told(service: &Service, status: StatusCode, text: &str) -> Answer {
+        let mut buffer = service.stock.pool.take();
+        buffer.bytes.extend_from_slice(text.as_bytes());
+        Answer::whole(service, status, Content::Text, buffer)
+    }
+
+    fn refused(service: &Service, formatter: Formatter, refusal: &Refusal) -> Answer {
+        let mut buffer = service.stock.pool.take();
+        let status = formatter.refuse(refusal, &mut buffer.bytes);
+        Answer::whole(service, status, Content::Formatter, buffer)
+    }
+
+    fn into_response(self, mut headers: HeaderMap) -> Response<AnswerBody> {
+        headers.clear();
+        let content = match self.content {
+            Content::Formatter => {
+                const { HeaderValue::from_static("application/json;charset=UTF-8") }
+            }
+            Content::Json => const { HeaderValue::from_static("application/json") },
+            Content::Text => const { HeaderValue::from_static("text/plain; charset=utf-8") },
+        };
+        headers.insert(header::CONTENT_TYPE, content);
+        headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+        headers
+            .insert(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, const { HeaderValue::from_static("GET, HEAD") });
+        }
+        if self.close {
+            headers.insert(header::CONNECTION, const { HeaderValue::from_static("close") });
+        }
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+/// How a request says that its parameters are written.
+#[derive(Clone, Copy)]
+enum Media {
+    Form,
+    Json,
+}
+
+impl Media {
+    /// A request that says nothing means a form, which is also what a query is.
+    fn of(headers: &HeaderMap) -> Result<Media, Refusal> {
+        let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Media::Form) };
+        let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
+        let essence = essence.trim_ascii();
+        if essence.eq_ignore_ascii_case(b"application/json") {
+            Ok(Media::Json)
+        } else if essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
+            Ok(Media::Form)
+        } else {
+            Err(Refusal::new(StatusCode::BAD_REQUEST, "unsupported content type"))
+        }
+    }
+
+    fn parameters<P: Parameters>(self, text: &[u8]) -> Result<P, Refusal> {
+        match self {
+            Media::Form => {
+                let text = std::str::from_utf8(text)
+                    .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body is not UTF-8"))?;
+                query::parse(text).map_err(Refusal::parameters)
+            }
+            Media::Json => query::parse_json(text).map_err(|error| match error {
+                BodyError::Parameters(errors) => Refusal::parameters(errors),
+                error => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
+            }),
+        }
+    }
+}
+
+fn from_query(uri: &Uri) -> &[u8] {
+    uri.query().unwrap_or_default().as_bytes()
+}
+
+fn uri_bytes(uri: &Uri) -> usize {
+    uri.path_and_query().map_or(0, |path_and_query| path_and_query.as_str().len())
+}
+
+async fn read_body(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
+    let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+    let max = PARAMETER_BYTES_MAX;
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let frame =
+            frame.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
+        if let Some(data) = frame.data_ref() {
+            if data.len() > max - bytes.len() {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(data);
+        }
+    }
+    Ok(bytes)
+}
+
+fn epoch_seconds() -> i64 {
+    // A clock before 1970 knows no time at all; then nothing is in the future.
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(i64::MAX, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX))
+}
