@@ -230,7 +230,7 @@ impl<'a, W: Words> Iterator for Events<'a, W> {
         if self.held.is_none() {
             self.held = self.advance().map(|view| (view, 0));
         }
-        let before = self.held.map_or(self.next, |(view, _)| view.seq());
+        let before = self.held.map_or(self.window.last.saturating_add(1), |(view, _)| view.seq());
         if self.overrun > 0 {
             let lost = std::mem::take(&mut self.overrun);
             return self.gap(before, GapReason::Overrun(lost));

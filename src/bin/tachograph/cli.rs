@@ -1,0 +1,242 @@
+//! Flags and help.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+const AFTER_HELP: &str = "\
+Examples:
+  tachograph                                   record this host and answer on 127.0.0.1:8017
+  tachograph run --interval 10ms --depth 5min  a hundred times a second, five minutes back
+  tachograph snapshot                          the newest record as a table
+  tachograph tail                              a line per record, as it happens
+  tachograph inspect                           what is in the ring, and whether it is sound
+
+Durations are written 10ms, 1s, 5min, 1h. `tachograph COMMAND --help` tells more.";
+
+/// Records a Linux host's vitals into shared memory, many times a second, and serves any window of them
+#[derive(Debug, Parser)]
+#[command(name = "tachograph", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Common {
+    /// Read settings from this TOML file; flags go before it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the rings live [default: the first of /run/tachograph (root),
+    /// $XDG_RUNTIME_DIR/tachograph and /dev/shm/tachograph-UID that is on tmpfs]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// What to log to stderr: error, warn, info, debug, trace [default: info]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Record and serve in one process (the default)
+    Run(RunFlags),
+    /// Record only: no network at all
+    Record(RecordFlags),
+    /// Serve an existing ring, read-only; as many at once as you like
+    Serve(ServeFlags),
+    /// Show the newest record as a table
+    Snapshot(SnapshotFlags),
+    /// Print a line per record, as it is published
+    Tail(TailFlags),
+    /// Show header, directory, writer and integrity of a ring; safe on any file
+    Inspect(InspectFlags),
+    /// Check a configuration and show the settings that would be used
+    CheckConfig(RunFlags),
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunFlags {
+    #[command(flatten)]
+    pub record: RecordFlags,
+    #[command(flatten)]
+    pub serve: ServeFlags,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Recording")]
+pub(crate) struct RecordFlags {
+    /// Time between records, 1ms to 60s [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub interval: Option<Duration>,
+    /// How far back the ring reaches [default: 60min, less where that would take over 256 MiB]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub depth: Option<Duration>,
+    /// Read a source at every Nth tick only; 0 turns it off. Sources: stat, meminfo, loadavg, uptime,
+    /// net_dev, diskstats, vmstat, pressure, rootfs. May be given several times
+    #[arg(long = "source", value_name = "NAME=N", value_parser = source)]
+    pub sources: Vec<(String, u32)>,
+    /// The kernel's process tree [default: /proc]
+    #[arg(long, value_name = "DIR")]
+    pub procfs: Option<PathBuf>,
+    /// The kernel's device tree [default: /sys]
+    #[arg(long, value_name = "DIR")]
+    pub sysfs: Option<PathBuf>,
+    /// The root file system [default: /]
+    #[arg(long, value_name = "DIR")]
+    pub rootfs: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Serving")]
+pub(crate) struct ServeFlags {
+    /// Address to listen on; port 0 lets the system choose. May be given several times
+    /// [default: 127.0.0.1:8017]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<SocketAddr>,
+    /// Allow addresses beyond this machine although whoever reaches them can read everything
+    #[arg(long)]
+    pub insecure_listen: bool,
+    /// Most connections at a time [default: 256]
+    #[arg(long, value_name = "N")]
+    pub connections_max: Option<usize>,
+    /// Close a connection whose request does not arrive within this time [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub header_timeout: Option<Duration>,
+    /// Close a connection without requests after this time [default: 75s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub idle_timeout: Option<Duration>,
+    /// Close a connection whose client takes no byte of its answer for this time [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub write_timeout: Option<Duration>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SnapshotFlags {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct TailFlags {
+    /// End after this many records
+    #[arg(short = 'n', long, value_name = "N")]
+    pub count: Option<u64>,
+    /// Print each record whole, as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct InspectFlags {
+    /// The ring's file [default: the host ring of the run directory]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// List every series of the directory
+    #[arg(long)]
+    pub directory: bool,
+}
+
+impl From<RecordFlags> for RunFlags {
+    fn from(record: RecordFlags) -> Self {
+        Self { record, serve: ServeFlags::default() }
+    }
+}
+
+impl From<ServeFlags> for RunFlags {
+    fn from(serve: ServeFlags) -> Self {
+        Self { record: RecordFlags::default(), serve }
+    }
+}
+
+/// Parses the command line. Without a command it means `run`, whose flags may then be given
+/// directly.
+pub(crate) fn parse(
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<(Common, Command), clap::Error> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let first = match Cli::try_parse_from(&args) {
+        Ok(Cli { common, command: Some(command) }) => return Ok((common, command)),
+        Ok(Cli { common, command: None }) => {
+            return Ok((common, Command::Run(RunFlags::default())));
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return Err(error);
+        }
+        Err(error) => error,
+    };
+    let begins_with_flag = args.get(1).is_some_and(|arg| arg.as_encoded_bytes().starts_with(b"-"));
+    if !begins_with_flag {
+        return Err(first);
+    }
+    let mut args = args;
+    args.insert(1, "run".into());
+    match Cli::try_parse_from(&args)? {
+        Cli { common, command: Some(command) } => Ok((common, command)),
+        Cli { command: None, .. } => Err(first),
+    }
+}
+
+/// A duration as people write it; a bare number is refused since its unit is not known.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("{text:?} is no duration; write 10ms, 1s, 5min or 1h"))?;
+    Duration::try_from(parsed).map_err(|_| format!("{text:?} is negative"))
+}
+
+fn source(text: &str) -> Result<(String, u32), String> {
+    let wrong = || format!("{text:?} is not NAME=N, as in vmstat=5");
+    let (name, divisor) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.to_owned(), divisor.parse().map_err(|_| wrong())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(line: &str) -> Result<(Common, Command), clap::Error> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn flags_without_a_command_mean_run() {
+        let (common, parsed) = command("tachograph --interval 10ms --run-dir /x").expect("run");
+        assert_eq!(common.run_dir, Some("/x".into()));
+        let Command::Run(flags) = parsed else { panic!("not run: {parsed:?}") };
+        assert_eq!(flags.record.interval, Some(Duration::from_millis(10)));
+        assert!(matches!(command("tachograph"), Ok((_, Command::Run(_)))));
+    }
+
+    #[test]
+    fn common_flags_stand_before_or_after_the_command() {
+        for line in ["tachograph --run-dir /x tail", "tachograph tail --run-dir /x"] {
+            let (common, parsed) = command(line).expect(line);
+            assert_eq!(common.run_dir, Some("/x".into()));
+            assert!(matches!(parsed, Command::Tail(_)));
+        }
+    }
+
+    #[test]
+    fn recording_has_no_serving_flags() {
+        assert!(command("tachograph record --listen 127.0.0.1:0").is_err());
+        assert!(command("tachograph nonsense").is_err());
+        assert!(command("tachograph --nonsense").is_err());
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("60min"), Ok(Duration::from_secs(3600)));
+        for wrong in ["", "5", "-1s", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The clock loop: wait for the tick, sample, publish.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rustix::time::ClockId;
+use tachograph::record::{ABSENT, Change, Record, RecordHeader, Schema, flags};
+use tachograph::ring::{Before, Opening, Reader, RunDir, Writer, WriterOptions};
+use tachograph::sample::Sampler;
+use tracing::{error, info, warn};
+
+use crate::config::{Depth, LANE, Settings};
+use crate::schedule::{Now, Schedule, Tick, clock_ns};
+use crate::show::{bytes, span};
+
+/// The default depth is shortened where the ring would be larger than this.
+const DEFAULT_RING_BYTES_MAX: u64 = 256 << 20;
+/// Permissions of the ring's file: what it holds can be read under /proc by everybody as well.
+const RING_MODE: u32 = 0o644;
+
+/// Metrics of the recorder itself, in the order in which [`Recorder::observe_self`] writes them.
+const SELF_METRICS: [&str; 10] = [
+    "ticks",
+    "ticks_missed",
+    "tick_duration_ns",
+    "tick_lateness_ns",
+    "cpu_ns",
+    "source_errors",
+    "sources_failing",
+    "columns_used",
+    "clock_steps",
+    "rollovers",
+];
+
+/// A recorder, ready to tick.
+pub(crate) struct Recorder {
+    writer: Writer,
+    schema: Schema,
+    sampler: Sampler,
+    record: Record,
+    schedule: Schedule,
+    own: [Option<usize>; SELF_METRICS.len()],
+    ticks: u64,
+    ticks_missed: u64,
+    clock_steps: u64,
+    last_duration_ns: u64,
+    outgrown: bool,
+}
+
+impl Recorder {
+    /// Opens the sources and the ring.
+    pub(crate) fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let dir = RunDir::for_writing(settings.run_dir.as_deref())?;
+        if !dir.is_in_memory() {
+            warn!(
+                "{} is not on tmpfs: the kernel will hold up the recorder whenever it writes the ring to the disk",
+                dir.path().display()
+            );
+        }
+        let opening = Opening::of(&dir, LANE)?;
+        let mut schema = Schema::resume(opening.live_series());
+        let own = SELF_METRICS.map(|metric| schema.add("tachograph", metric).ok());
+        let sampler = Sampler::open(&settings.roots, &settings.sources, &mut schema);
+        schema.end_unclaimed();
+        let options = WriterOptions {
+            interval: settings.interval,
+            depth_records: depth_records(settings, schema.width()),
+            mode: RING_MODE,
+        };
+        let (writer, before) = opening.start(&options, &mut schema)?;
+        tell(&before);
+        let geometry = *writer.ring().geometry();
+        let reach = settings.interval * u32::try_from(geometry.slot_count).unwrap_or(u32::MAX);
+        info!(
+            "recording {} series every {:?} into {} ({}, the last {})",
+            schema.len(),
+            settings.interval,
+            writer.path().display(),
+            bytes(geometry.file_bytes),
+            span(reach),
+        );
+        Ok(Self {
+            record: Record::new(schema.width()),
+            writer,
+            schema,
+            sampler,
+            schedule: Schedule::new(settings.interval),
+            own,
+            ticks: 0,
+            ticks_missed: 0,
+            clock_steps: 0,
+            last_duration_ns: 0,
+            outgrown: false,
+        })
+    }
+
+    /// A reader in this process.
+    pub(crate) fn reader(&self) -> anyhow::Result<Reader> {
+        Ok(self.writer.reader()?)
+    }
+
+    /// Records until `stop` is set, then closes the ring.
+    pub(crate) fn run(mut self, stop: &AtomicBool) {
+        while self.sleep(stop) {
+            self.tick();
+        }
+        self.writer.close();
+    }
+
+    /// Sleeps until the next tick; `false` when it is time to end.
+    fn sleep(&mut self, stop: &AtomicBool) -> bool {
+        let wait = self.schedule.wait(Now::read());
+        let mut deadline = Instant::now() + wait;
+        loop {
+            if stop.load(Ordering::Acquire) {
+                return false;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                thread::park_timeout(left);
+                continue;
+            }
+            match self.schedule.early(Now::read()) {
+                Some(more) => deadline = Instant::now() + more,
+                None => return true,
+            }
+        }
+    }
+
+    /// Takes one tick: everything that is due is read and published as one record.
+    pub(crate) fn tick(&mut self) {
+        let now = Now::read();
+        let tick = self.schedule.take(now);
+        let first = self.ticks == 0;
+        self.ticks += 1;
+        self.ticks_missed += tick.missed;
+        self.clock_steps += u64::from(tick.clock_step);
+        self.sampler.tick(tick.number, first, &mut self.schema, &mut self.record);
+        for event in self.sampler.drain_events() {
+            warn!("{event}");
+        }
+        self.observe_self(&tick);
+        if !self.schema.changes().is_empty() {
+            self.follow_schema();
+        }
+        let duration_ns = Now::read().boottime_ns.saturating_sub(now.boottime_ns);
+        self.last_duration_ns = duration_ns;
+        let mut set = 0;
+        if tick.missed > 0 {
+            set |= flags::MISSED;
+        }
+        if tick.clock_step {
+            set |= flags::CLOCK_STEP;
+        }
+        let columns = self.record.words().len() as u64;
+        self.record.header = RecordHeader {
+            realtime_ns: now.realtime_ns,
+            boottime_ns: now.boottime_ns,
+            columns,
+            tick_duration_ns: duration_ns,
+            missed_ticks: tick.missed,
+            ..RecordHeader::default()
+        };
+        self.record.header.set_epoch_and_flags(0, set);
+        self.writer.publish(&mut self.record);
+        self.writer.wake();
+    }
+
+    fn observe_self(&mut self, tick: &Tick) {
+        let values = [
+            self.ticks,
+            self.ticks_missed,
+            self.last_duration_ns,
+            tick.lateness_ns,
+            clock_ns(ClockId::ThreadCPUTime),
+            self.sampler.errors(),
+            self.sampler.failing() as u64,
+            self.schema.len() as u64,
+            self.clock_steps,
+            self.writer.rollovers(),
+        ];
+        for (column, value) in self.own.iter().zip(values) {
+            if let Some(word) = column.and_then(|column| self.record.words_mut().get_mut(column)) {
+                *word = value;
+            }
+        }
+    }
+
+    /// Tells the ring's directory what has come and gone. When a larger ring is needed and cannot be
+    /// had, the columns in question stay empty: what is known goes on being recorded.
+    #[cold]
+    fn follow_schema(&mut self) {
+        match self.writer.sync(&mut self.schema) {
+            Ok(()) => self.outgrown = false,
+            Err(error) => {
+                if !self.outgrown {
+                    error!("new series cannot be recorded: {error}");
+                    self.outgrown = true;
+                }
+                for change in self.schema.changes() {
+                    let (Change::Added(column) | Change::Ended(column)) = change;
+                    if let Some(word) = self.record.words_mut().get_mut(*column) {
+                        *word = ABSENT;
+                    }
+                }
+                let capacity = self.writer.ring().geometry().column_capacity;
+                if self.record.words().len() > capacity {
+                    self.record.set_columns(capacity);
+                }
+            }
+        }
+    }
+}
+
+/// A recorder on its own thread.
+pub(crate) struct Recording {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Recording {
+    /// Lets `recorder` run; `ended` is called when it ends, however it does.
+    pub(crate) fn spawn(
+        recorder: Recorder,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        /// Also when the recorder panics.
+        struct Tell<F: FnOnce()>(Option<F>);
+        impl<F: FnOnce()> Drop for Tell<F> {
+            fn drop(&mut self) {
+                if let Some(ended) = self.0.take() {
+                    ended();
+                }
+            }
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let body = move || {
+            let _tell = Tell(Some(ended));
+            // The kernel may delay a wake-up by this much to save another one; a recorder of
+            // milliseconds would see it. The default is right where the kernel refuses.
+            let _ = rustix::thread::set_current_timer_slack(std::num::NonZero::new(1));
+            recorder.run(&stopped);
+        };
+        let thread =
+            thread::Builder::new().name("recorder".into()).spawn(body).context("cannot start the recorder's thread")?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends the recorder and waits for it.
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        self.thread.join().map_err(|_| anyhow::anyhow!("the recorder has panicked"))
+    }
+}
+
+/// How many records the ring must hold.
+fn depth_records(settings: &Settings, width: usize) -> u64 {
+    let interval_ns = settings.interval.as_nanos();
+    let records = |depth: Duration| {
+        u64::try_from(depth.as_nanos().div_ceil(interval_ns)).unwrap_or(u64::MAX).saturating_add(1)
+    };
+    match settings.depth {
+        Depth::Asked(depth) => records(depth),
+        Depth::Default(depth) => {
+            // An eighth more than the series need now is what the ring keeps for later ones.
+            let slot_bytes = (RecordHeader::WORDS + width + width / 8 + 32) as u64 * 8;
+            let most = DEFAULT_RING_BYTES_MAX / slot_bytes;
+            if records(depth).next_power_of_two() <= most {
+                return records(depth);
+            }
+            let fitting = 1 << most.max(2).ilog2();
+            let reach = settings.interval * u32::try_from(fitting).unwrap_or(u32::MAX);
+            warn!(
+                "at this interval {} would take more than {}; the ring keeps {}: ask for more with --depth",
+                span(depth),
+                bytes(DEFAULT_RING_BYTES_MAX),
+                span(reach),
+            );
+            fitting
+        }
+    }
+}
+
+fn tell(before: &Before) {
+    match before {
+        Before::History { records, discarded, in_place } => {
+            let how = if *in_place { "in place" } else { "in a new file" };
+            info!("going on {how} after {records} records");
+            if *discarded > 0 {
+                warn!("{discarded} damaged slots of the ring were emptied");
+            }
+        }
+        Before::OtherBoot => info!("the ring of the machine's last run has been replaced"),
+        Before::SetAside { path, error } => {
+            warn!("the old ring cannot be used and is kept as {}: {error}", path.display());
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,117 @@
+//! `run`, `record` and `serve`: what starts, what is told, what ends it.
+
+use std::io::Write as _;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tachograph::http::{self, RingVitals, Server, Vitals};
+use tachograph::ring::RunDir;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tracing::info;
+
+use crate::config::{LANE, Settings};
+use crate::recorder::{Recorder, Recording};
+
+/// Records and serves in one process.
+pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
+    crate::log::start(&settings.log)?;
+    // The address first: a port that is taken should not cost the running recorder its ring.
+    let server = bind(settings)?;
+    let recorder = Recorder::start(settings)?;
+    let vitals = RingVitals::over(recorder.reader()?);
+    until_told(true, async |ended| {
+        let tell = ended.clone();
+        let recording = Recording::spawn(recorder, move || tell.notify_one())?;
+        announce(&server)?;
+        let served = answer(server, Rc::new(vitals), ended.notified()).await;
+        recording.stop()?;
+        served
+    })
+}
+
+/// Records only.
+pub(crate) fn record(settings: &Settings) -> anyhow::Result<()> {
+    crate::log::start(&settings.log)?;
+    let recorder = Recorder::start(settings)?;
+    until_told(false, async |ended| {
+        let tell = ended.clone();
+        let recording = Recording::spawn(recorder, move || tell.notify_one())?;
+        ended.notified().await;
+        recording.stop()
+    })
+}
+
+/// Serves a ring that another process records, now or later.
+pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
+    crate::log::start(&settings.log)?;
+    let server = bind(settings)?;
+    let dir = RunDir::holding(LANE, settings.run_dir.as_deref())?;
+    let path = dir.ring(LANE);
+    if !path.exists() {
+        info!("there is no ring {} yet; answers are empty until there is", path.display());
+    }
+    until_told(true, async |ended| {
+        announce(&server)?;
+        answer(server, Rc::new(RingVitals::at(&path)), ended.notified()).await
+    })
+}
+
+fn bind(settings: &Settings) -> anyhow::Result<Server> {
+    let listen = settings.listen.clone();
+    Ok(Server::bind(http::Settings { listen, limits: settings.limits.clone() })?)
+}
+
+/// Says where to reach the server, on stdout, where a script can read it.
+fn announce(server: &Server) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for address in server.addresses() {
+        writeln!(out, "listening on {address}; try")?;
+        writeln!(out, "  curl 'http://{address}/api2/json/status/metrics?history=1'")?;
+    }
+    Ok(out.flush()?)
+}
+
+async fn answer(
+    server: Server,
+    vitals: Rc<dyn Vitals>,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let summary = server.run(vitals, shutdown).await.context("cannot serve")?;
+    if summary.dropped > 0 {
+        info!("{} connections had not ended in time and were closed", summary.dropped);
+    }
+    Ok(())
+}
+
+/// Runs `body` in a runtime of one thread. What it is given is notified at the first SIGTERM or
+/// SIGINT, or by `body` itself.
+fn until_told(
+    network: bool,
+    body: impl AsyncFnOnce(Arc<Notify>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // Signals arrive through the I/O driver, which opens no socket of the network by itself.
+    let runtime = runtime.enable_io();
+    let runtime = if network { runtime.enable_time() } else { runtime };
+    let runtime = runtime.build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let ended = Arc::new(Notify::new());
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        let told = async {
+            let signal = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            info!("{signal}: ending");
+            ended.notify_one();
+            std::future::pending::<()>().await
+        };
+        tokio::select! {
+            result = body(ended.clone()) => result,
+            () = told => unreachable!("waits for ever"),
+        }
+    })
+}

@@ -1,0 +1,175 @@
+//! `tail`: a line per record, as it is published.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use tachograph::encode::{HOST_POINTS, HostValues, PbsPlan};
+use tachograph::record::Record;
+use tachograph::ring::{Liveness, Reader, RunDir, Wait};
+use tachograph::window::derive::CpuTimes;
+use tachograph::window::{Event, Gap, GapReason, Window};
+
+use crate::cli::TailFlags;
+use crate::config::LANE;
+use crate::{show, snapshot};
+
+/// How long to sleep for a record before looking whether the writer still lives.
+const LIVENESS_CHECK: Duration = Duration::from_secs(2);
+/// Lines between two headings.
+const HEADING_EVERY: u64 = 40;
+/// Most records that are shown of one wake-up; of more the newest are.
+const BATCH_MAX: u64 = 10_000;
+
+pub(crate) fn tail(dir: &RunDir, flags: &TailFlags) -> anyhow::Result<()> {
+    let mut reader = Reader::open(&dir.ring(LANE))?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut lines = Lines::new(&reader, flags);
+    let mut seen = reader.ring().head().saturating_sub(1);
+    let mut told = Liveness::Live;
+    while !lines.done() {
+        match reader.wait(seen, LIVENESS_CHECK) {
+            Wait::Published(head) => {
+                lines.print(&mut out, &reader, seen.max(head.saturating_sub(BATCH_MAX)) + 1, head)?;
+                out.flush()?;
+                seen = head;
+                told = Liveness::Live;
+            }
+            Wait::Retired | Wait::TimedOut => {
+                if reader.refresh()? {
+                    // Another ring may count from the beginning.
+                    seen = seen.min(reader.ring().head());
+                    continue;
+                }
+                let liveness = reader.liveness();
+                if liveness != told && liveness != Liveness::Live {
+                    eprintln!("the recorder is {liveness}; waiting for its next record");
+                }
+                told = liveness;
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Lines {
+    json: bool,
+    left: Option<u64>,
+    printed: u64,
+    plan: PbsPlan,
+    before: Option<(HostValues, CpuTimes, u64)>,
+    record: Record,
+}
+
+/// What one wake-up has to tell.
+enum Line {
+    Record(u64, u64),
+    Gap(Gap),
+}
+
+impl Lines {
+    fn new(reader: &Reader, flags: &TailFlags) -> Self {
+        let plan = PbsPlan::of(reader.ring());
+        Self { json: flags.json, left: flags.count, printed: 0, plan, before: None, record: Record::default() }
+    }
+
+    fn done(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    fn print(&mut self, out: &mut impl Write, reader: &Reader, first: u64, last: u64) -> anyhow::Result<()> {
+        let ring = reader.ring();
+        let lines = Window::sequences(ring, first, last).read(|events| {
+            let line = |event| match event {
+                Event::Record(view) => Line::Record(view.seq(), view.realtime_ns()),
+                Event::Gap(gap) => Line::Gap(gap),
+            };
+            events.map(line).collect::<Vec<_>>()
+        })?;
+        for line in lines {
+            if self.done() {
+                break;
+            }
+            match line {
+                Line::Gap(gap) => {
+                    writeln!(out, "{}", if self.json { gap_json(&gap) } else { gap_text(&gap) })?;
+                    if matches!(gap.reason, GapReason::Epoch { .. }) {
+                        self.before = None;
+                    }
+                }
+                Line::Record(seq, time_ns) if self.json => {
+                    if ring.read_into(seq, &mut self.record).is_ok() {
+                        writeln!(out, "{}", snapshot::json_of(&self.record, &ring.directory()))?;
+                        self.count();
+                    }
+                }
+                Line::Record(seq, time_ns) => {
+                    let before = self.before.as_ref().map(|(_, times, _)| times);
+                    // Overwritten since it was found: the next line's gap tells.
+                    let Ok((values, times)) = self.plan.measure(ring, seq, before) else { continue };
+                    if self.printed.is_multiple_of(HEADING_EVERY) {
+                        writeln!(out, "{HEADING}")?;
+                    }
+                    writeln!(out, "{}", self.row(seq, time_ns, &values))?;
+                    self.before = Some((values, times, time_ns));
+                    self.count();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) {
+        self.printed += 1;
+        self.left = self.left.map(|left| left - 1);
+    }
+
+    fn row(&self, seq: u64, time_ns: u64, values: &HostValues) -> String {
+        let at = |metric: &str| HOST_POINTS.iter().position(|(name, _)| *name == metric).unwrap_or(0);
+        let value = |metric| Some(values[at(metric)]).filter(|value| value.is_finite());
+        let percent = |metric| value(metric).map_or("-".into(), |share| format!("{:.1}", share * 100.0));
+        let rate = |metric: &str| {
+            let (before, _, before_ns) = self.before.as_ref()?;
+            let seconds = time_ns.checked_sub(*before_ns)? as f64 / 1e9;
+            let rate = (values[at(metric)] - before[at(metric)]) / seconds;
+            (rate.is_finite() && rate >= 0.0).then(|| show::binary_bytes(rate))
+        };
+        let rate = |metric| rate(metric).unwrap_or("-".into());
+        format!(
+            "{:<24} {seq:>9} {:>6} {:>6} {:>6} {:>10} {:>10} {:>10} {:>10} {:>10}",
+            show::moment(time_ns),
+            percent("cpu_current"),
+            percent("cpu_iowait"),
+            value("cpu_avg1").map_or("-".into(), |load| format!("{load:.2}")),
+            value("mem_used").map_or("-".into(), show::binary_bytes),
+            rate("net_in"),
+            rate("net_out"),
+            rate("disk_read"),
+            rate("disk_write"),
+        )
+    }
+}
+
+const HEADING: &str = "TIME                           SEQ   CPU%  WAIT%  LOAD1   MEM USED   NET IN/s  NET OUT/s     READ/s    WRITE/s";
+
+fn gap_text(gap: &Gap) -> String {
+    match gap.reason {
+        GapReason::Overrun(records) => format!("-- {records} records were overwritten before they could be shown --"),
+        GapReason::Missing(records) => format!("-- {records} records are missing --"),
+        GapReason::Missed(ticks) => format!("-- the recorder missed {ticks} ticks --"),
+        GapReason::Epoch { to } => format!("-- the recorder was started anew: epoch {to} --"),
+        GapReason::ClockStep => "-- the wall clock was set --".to_owned(),
+        _ => "-- gap --".to_owned(),
+    }
+}
+
+fn gap_json(gap: &Gap) -> String {
+    let (reason, count) = match gap.reason {
+        GapReason::Overrun(records) => ("overrun", records),
+        GapReason::Missing(records) => ("missing", records),
+        GapReason::Missed(ticks) => ("missed", ticks),
+        GapReason::Epoch { to } => ("epoch", u64::from(to)),
+        GapReason::ClockStep => ("clock_step", 1),
+        _ => ("other", 0),
+    };
+    serde_json::json!({ "gap": reason, "count": count, "before_seq": gap.before }).to_string()
+}

@@ -1,0 +1,140 @@
+//! [`Vitals`] of a ring in a file.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::vitals::{Freshness, Part, Pull, Vitals, VitalsError};
+use crate::encode::{PbsAnswer, PbsPlan, PbsQuery};
+use crate::ring::{OpenError, ReadMap, Reader, Ring, layout};
+
+/// How often the ring's name is looked at, in case another file has taken its place unannounced.
+const NAME_CHECK: Duration = Duration::from_secs(1);
+/// Answers kept for their memory.
+const ANSWERS_POOLED: usize = 16;
+
+/// The data of the ring at a path, which may come, go and be replaced at any time.
+#[derive(Debug)]
+pub struct RingVitals {
+    path: PathBuf,
+    reader: RefCell<Option<Reader>>,
+    looked: RefCell<Instant>,
+    shared: Rc<Shared>,
+}
+
+/// What outlives one answer.
+#[derive(Debug, Default)]
+struct Shared {
+    plan: RefCell<Option<PbsPlan>>,
+    answers: RefCell<Vec<PbsAnswer>>,
+}
+
+impl RingVitals {
+    /// The ring at `path`, whether it is there yet or not.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self::new(path.to_owned(), None)
+    }
+
+    /// The ring of a reader.
+    #[must_use]
+    pub fn over(reader: Reader) -> Self {
+        Self::new(reader.path().to_owned(), Some(reader))
+    }
+
+    fn new(path: PathBuf, reader: Option<Reader>) -> Self {
+        let looked = RefCell::new(Instant::now());
+        Self { path, reader: RefCell::new(reader), looked, shared: Rc::default() }
+    }
+
+    /// Sees to it that `reader` is on the file that now has the ring's name.
+    fn follow(&self, reader: &mut Option<Reader>) -> Result<(), OpenError> {
+        let Some(reader) = reader else {
+            *reader = Some(Reader::open(&self.path)?);
+            return Ok(());
+        };
+        let due = self.looked.borrow().elapsed() >= NAME_CHECK;
+        if due || reader.ring().state() == layout::state::RETIRED {
+            *self.looked.borrow_mut() = Instant::now();
+            if reader.refresh()? {
+                tracing::info!("following the ring {} to a new file", self.path.display());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Vitals for RingVitals {
+    fn pull(&self, history: bool, start: i64) -> Result<Box<dyn Pull>, VitalsError> {
+        let mut reader = self.reader.borrow_mut();
+        match self.follow(&mut reader) {
+            Ok(()) => {}
+            // Nothing has been recorded, which is an answer and no failure.
+            Err(OpenError::Missing(_)) if reader.is_none() => return Ok(Box::new(Nothing)),
+            Err(error) => return Err(VitalsError::Unreadable(Box::new(error))),
+        }
+        let Some(reader) = &*reader else { return Err(VitalsError::Absent) };
+        let ring = reader.ring().clone();
+        let mut answer = self.shared.answers.borrow_mut().pop().unwrap_or_default();
+        answer.begin(&ring, PbsQuery { history, start_s: start }, now_s());
+        Ok(Box::new(RingPull { ring, answer, shared: Rc::clone(&self.shared) }))
+    }
+
+    fn freshness(&self) -> Freshness {
+        let mut reader = self.reader.borrow_mut();
+        let followed = self.follow(&mut reader);
+        let state = if followed.is_ok() { "" } else { "unreadable" };
+        let Some(reader) = &*reader else {
+            let state = if matches!(followed, Err(OpenError::Missing(_))) { "absent" } else { state };
+            return Freshness { newest_age: None, limit: Duration::ZERO, state };
+        };
+        let ring = reader.ring();
+        let now = clock_gettime(ClockId::Boottime);
+        let now = Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), now.tv_nsec as u32);
+        let newest = ring.latest(|view| view.header().boottime_ns);
+        Freshness {
+            newest_age: newest.map(|ns| now.saturating_sub(Duration::from_nanos(ns))),
+            limit: Duration::from_nanos(ring.stale_after_ns()),
+            state: if followed.is_ok() { reader.liveness().as_str() } else { state },
+        }
+    }
+}
+
+fn now_s() -> i64 {
+    clock_gettime(ClockId::Realtime).tv_sec
+}
+
+struct RingPull {
+    ring: Ring<ReadMap>,
+    answer: PbsAnswer,
+    shared: Rc<Shared>,
+}
+
+impl Pull for RingPull {
+    fn part(&mut self, out: &mut Vec<u8>) -> Part {
+        let mut plan = self.shared.plan.borrow_mut();
+        let plan = plan.get_or_insert_with(|| PbsPlan::of(&self.ring));
+        if self.answer.part(&self.ring, plan, out) { Part::More } else { Part::Last }
+    }
+}
+
+impl Drop for RingPull {
+    fn drop(&mut self) {
+        let mut answers = self.shared.answers.borrow_mut();
+        if answers.len() < ANSWERS_POOLED {
+            answers.push(std::mem::take(&mut self.answer));
+        }
+    }
+}
+
+/// The answer while there is no ring.
+struct Nothing;
+
+impl Pull for Nothing {
+    fn part(&mut self, _: &mut Vec<u8>) -> Part {
+        Part::Last
+    }
+}
