@@ -115,7 +115,7 @@ impl<W: Words> Ring<W> {
     ) -> Result<T, ReadError> {
         let slot = self.geometry().slot_word(seq);
         slot::observe(&self.words, slot, seq, || f(self.view(slot, seq)))
-            .map_err(|error| self.diagnose(slot, seq, error))
+            .map_err(|error| self.diagnose(slot, error))
     }
 
     /// Runs `f` on the newest record in place, as [`Ring::read`] does; `None` when there is none.
@@ -171,8 +171,7 @@ impl<W: Words> Ring<W> {
     #[inline]
     pub fn peek(&self, seq: u64) -> Result<RecordView<'_, W>, ReadError> {
         let slot = self.geometry().slot_word(seq);
-        slot::observe(&self.words, slot, seq, || ())
-            .map_err(|error| self.diagnose(slot, seq, error))?;
+        slot::observe(&self.words, slot, seq, || ()).map_err(|error| self.diagnose(slot, error))?;
         Ok(self.view(slot, seq))
     }
 
@@ -244,17 +243,17 @@ impl<W: Words> Ring<W> {
 
     #[inline]
     fn view(&self, slot: usize, seq: u64) -> RecordView<'_, W> {
-        let columns = self.words.load(slot + 4);
+        let columns = self.words.load(slot + layout::record::COLUMNS);
         let columns = columns.min(self.geometry().column_capacity as u64) as usize;
         RecordView { ring: self, slot, seq, columns }
     }
 
     /// Tells a damaged slot from one that is merely early or late.
     #[cold]
-    fn diagnose(&self, slot: usize, seq: u64, error: ReadError) -> ReadError {
+    fn diagnose(&self, slot: usize, error: ReadError) -> ReadError {
         let found = self.words.load(slot).div_ceil(2);
         let elsewhere = found != 0 && self.geometry().slot_word(found) != slot;
-        if seq == 0 || elsewhere { ReadError::Corrupt } else { error }
+        if elsewhere { ReadError::Corrupt } else { error }
     }
 }
 
@@ -362,7 +361,7 @@ impl<W: Words> RecordView<'_, W> {
     #[inline]
     #[must_use]
     pub fn realtime_ns(&self) -> u64 {
-        self.ring.words.load(self.slot + 1)
+        self.ring.words.load(self.slot + layout::record::REALTIME_NS)
     }
 
     /// The whole header.

@@ -1,6 +1,8 @@
 //! The arithmetic of the format: where everything lies. `format.md` says the same in words, and a
 //! test holds the two together.
 
+use core::mem::offset_of;
+
 use super::FormatError;
 use crate::record::{COLUMNS_MAX, RecordHeader};
 
@@ -91,6 +93,20 @@ pub mod entry {
     }
 }
 
+/// Word indices of a record in its slot, which the words of the columns follow.
+pub mod record {
+    fields! { FIELDS from 0;
+        SEQ "seq",
+        REALTIME_NS "realtime_ns",
+        BOOTTIME_NS "boottime_ns",
+        EPOCH_AND_FLAGS "epoch_and_flags",
+        COLUMNS "columns",
+        TICK_DURATION_NS "tick_duration_ns",
+        RUN_FIRST "run_first",
+        MISSED_TICKS "missed_ticks",
+    }
+}
+
 /// Bytes of the header, one page.
 pub const HEADER_BYTES: u64 = 4096;
 /// Bytes of a directory entry.
@@ -110,6 +126,12 @@ pub const ENTRIES_MAX: u64 = 1 << 20;
 pub const ARENA_BYTES_MAX: u64 = 1 << 28;
 /// Largest file that a reader accepts: 1 TiB.
 pub const FILE_BYTES_MAX: u64 = 1 << 40;
+
+/// Highest sequence: twice it fits in a word.
+pub const SEQUENCE_MAX: u64 = u64::MAX / 2;
+/// Highest sequence after which a writer goes on: far beyond what any ring reaches, and as far from
+/// [`SEQUENCE_MAX`]. Higher ones in a slot are damage.
+pub const RESUME_MAX: u64 = 1 << 62;
 
 /// `last` of a series that still lives.
 pub const LIVES: u64 = u64::MAX;
@@ -137,6 +159,15 @@ const _: () = {
     assert!((entry::LAST as u64 + 1) * WORD <= ENTRY_BYTES);
     assert!(ENTRY_BYTES.is_multiple_of(WORD) && SLOT_ALIGN.is_multiple_of(WORD));
     assert!(RecordHeader::WORDS as u64 * WORD == SLOT_ALIGN);
+    assert!(record::SEQ * 8 == offset_of!(RecordHeader, seq));
+    assert!(record::REALTIME_NS * 8 == offset_of!(RecordHeader, realtime_ns));
+    assert!(record::BOOTTIME_NS * 8 == offset_of!(RecordHeader, boottime_ns));
+    assert!(record::EPOCH_AND_FLAGS * 8 == offset_of!(RecordHeader, epoch_and_flags));
+    assert!(record::COLUMNS * 8 == offset_of!(RecordHeader, columns));
+    assert!(record::TICK_DURATION_NS * 8 == offset_of!(RecordHeader, tick_duration_ns));
+    assert!(record::RUN_FIRST * 8 == offset_of!(RecordHeader, run_first));
+    assert!(record::MISSED_TICKS * 8 == offset_of!(RecordHeader, missed_ticks));
+    assert!(record::FIELDS.len() == RecordHeader::WORDS);
     assert!(COLUMNS_MAX as u64 * WORD + SLOT_ALIGN == 1 << 20);
     assert!(SLOTS_MIN.is_power_of_two() && SLOTS_MAX.is_power_of_two());
 };

@@ -51,14 +51,14 @@ impl Words for PreadWords {
     }
 
     fn copy(&self, start: usize, out: &mut [u64]) {
-        let mut offset = start as u64 * 8;
+        let mut offset = (start as u64).saturating_mul(8);
         for block in out.chunks_mut(BLOCK_WORDS) {
             let bytes: &mut [u8] = bytemuck::cast_slice_mut(block);
             if self.file.read_exact_at(bytes, offset).is_err() {
                 bytes.fill(0);
                 self.failed.set(true);
             }
-            offset += bytes.len() as u64;
+            offset = offset.saturating_add(bytes.len() as u64);
         }
     }
 }

@@ -19,7 +19,7 @@
 //! promises relaxed loads alone. On x86-64 none of this is an instruction of its own.
 
 use super::ReadError;
-use super::layout::header as at;
+use super::layout::{SEQUENCE_MAX, header as at};
 use super::sync::{Ordering, fence};
 use super::words::{Words, WordsMut};
 
@@ -76,9 +76,14 @@ pub(crate) fn head<W: Words + ?Sized>(words: &W) -> u64 {
     head
 }
 
+/// Compares what a slot says with the record that is asked for. Of a sequence that no record has,
+/// twice it would be 0, as in an empty slot, or overflow into what some other record says.
 #[inline]
 fn check(found: u64, seq: u64) -> Result<(), ReadError> {
-    let wanted = seq.wrapping_mul(2);
+    if seq.wrapping_sub(1) >= SEQUENCE_MAX {
+        return Err(ReadError::Corrupt);
+    }
+    let wanted = seq * 2;
     if found == wanted {
         Ok(())
     } else if found < wanted {
@@ -106,6 +111,22 @@ mod tests {
         assert_eq!(read(5), Err(ReadError::NotYet), "being written");
         publish(&words, 40, 5, &[&[8]]);
         assert_eq!((read(3), read(5)), (Err(ReadError::Overrun), Ok(8)));
+    }
+
+    /// An empty slot says 0, which is also twice the sequence 0 and, in 64 bits, twice 2^63. A reader
+    /// that asked for either, as one does that believes a damaged head, was given an empty slot for a
+    /// record, and for 2^63 + 3 the record 3.
+    #[test]
+    fn sequence_that_no_record_has_is_never_found() {
+        let words = heap_words(64);
+        let read = |seq| observe(&words, 40, seq, || ());
+        for seq in [0, 1 << 63, u64::MAX] {
+            assert_eq!(read(seq), Err(ReadError::Corrupt), "{seq}");
+        }
+        publish(&words, 40, 3, &[&[7]]);
+        assert_eq!((read(3), read(3 + (1 << 63))), (Ok(()), Err(ReadError::Corrupt)));
+        publish(&words, 40, SEQUENCE_MAX, &[&[7]]);
+        assert_eq!(read(SEQUENCE_MAX), Ok(()));
     }
 
     #[test]
