@@ -1,7 +1,8 @@
 //! A look at every slot of a ring: is each one what a writer leaves there?
 
 use super::layout::LIVES;
-use super::recover::{self, Found};
+use super::recover::Slots;
+use super::sync::{Ordering, fence};
 use super::{Directory, ReadError, Ring, Words};
 use crate::record::{ABSENT, Record, Repr, f64_of_word};
 
@@ -48,19 +49,22 @@ impl Audit {
 /// meanwhile is not counted as damage.
 #[must_use]
 pub fn audit<W: Words>(ring: &Ring<W>) -> Audit {
-    let stated_head = ring.head();
-    let directory = ring.directory();
-    let Found { head, discarded, .. } = recover::head(ring);
-    // A live writer moves on between two looks; only what is still wrong then is damage.
-    let discarded = if ring.head() == stated_head {
-        discarded
+    let slots = Slots::look(ring);
+    // The head again, after the slots: each of them was seen between the two.
+    fence(Ordering::Acquire);
+    let (stated_head, head_after) = (slots.stated(), ring.head());
+    let found = slots.find();
+    let (head, damaged_slots) = if stated_head == head_after {
+        (found.head, found.discarded)
     } else {
-        recover::head(ring).discarded.min(discarded)
+        (head_after, slots.discarded(stated_head, head_after))
     };
+    // The directory after the head: it knows the lifetimes of all series of the records up to it.
+    let directory = ring.directory();
     let mut audit = Audit {
         stated_head,
         found_head: head,
-        damaged_slots: discarded,
+        damaged_slots,
         damaged_entries: directory.damaged() as u64,
         overlapping_series: overlapping(&directory),
         ..Audit::default()
@@ -71,7 +75,9 @@ pub fn audit<W: Words>(ring: &Ring<W>) -> Audit {
     for seq in ring.geometry().oldest(head)..=head {
         match ring.read_into(seq, &mut record) {
             Ok(()) => {}
-            Err(ReadError::Corrupt | ReadError::NotYet | ReadError::Overrun) => {
+            // A live writer has come by, or the slot has been counted as damaged.
+            Err(ReadError::Overrun) => continue,
+            Err(ReadError::Corrupt | ReadError::NotYet) => {
                 audit.missing += u64::from(audit.records > 0);
                 continue;
             }

@@ -91,8 +91,9 @@ impl Directory {
 }
 
 fn decode_entry<W: Words + ?Sized>(words: &W, header: &Header, index: usize) -> Option<Entry> {
-    let start = header.geometry.entry_word(index);
-    let field = |name: usize| words.load(start + name);
+    let mut fields = [0; at::FIELDS.len()];
+    words.copy(header.geometry.entry_word(index), &mut fields);
+    let field = |name: usize| fields[name];
     let [kind, unit, repr, rest @ ..] = field(at::MEANING).to_le_bytes();
     if rest.iter().any(|byte| *byte != 0) {
         return None;
@@ -121,10 +122,13 @@ fn text<W: Words + ?Sized>(words: &W, header: &Header, place: u64, max: usize) -
         return None;
     }
     let first_word = header.geometry.arena_word() + (offset / layout::WORD) as usize;
-    let mut bytes = Vec::with_capacity(len as usize + layout::WORD as usize);
-    for word in 0..len.div_ceil(layout::WORD) as usize {
-        bytes.extend_from_slice(&words.load(first_word + word).to_le_bytes());
+    // On the stack and in one piece: a file that is read and not mapped costs a system call here.
+    let mut block = [0; OBJECT_ID_BYTES_MAX.div_ceil(layout::WORD as usize)];
+    let block = &mut block[..len.div_ceil(layout::WORD) as usize];
+    words.copy(first_word, block);
+    for word in &mut *block {
+        *word = word.to_le();
     }
-    bytes.truncate(len as usize);
-    Some(String::from_utf8(bytes).ok()?.into_boxed_str())
+    let text = bytemuck::cast_slice(block).get(..len as usize)?;
+    Some(str::from_utf8(text).ok()?.into())
 }

@@ -1,10 +1,10 @@
 //! Going on in a ring whose writer is gone: the head is found by looking at every slot, never
 //! believed, and what no writer put there is emptied.
 
-use super::Ring;
-use super::layout::header as at;
+use super::layout::{RESUME_MAX, header as at, record as record_at};
 use super::map::WriteMap;
 use super::words::{Words, WordsMut};
+use super::{Geometry, Ring};
 use crate::record::RecordHeader;
 
 /// What a look at every slot found.
@@ -12,50 +12,146 @@ use crate::record::RecordHeader;
 pub(super) struct Found {
     /// The newest stable record; 0 when there is none.
     pub(super) head: u64,
+    /// The sequence after which a writer goes on, so that it uses none a second time. Above `head`
+    /// when the header knows of records whose slots have been damaged.
+    pub(super) resume_after: u64,
     /// Stable records that the ring holds.
     pub(super) records: u64,
     /// Slots that hold what no writer puts there.
     pub(super) discarded: u64,
 }
 
-/// Finds the head.
-///
-/// There are two candidates: the head that the header states, or one beyond it when the writer was
-/// killed between the slot and the header; and the highest stable slot. They differ only in a
-/// damaged file, and then the one that more slots agree with is right: a single slot with an
-/// absurd sequence must not cost the history.
-pub(super) fn head<W: Words>(ring: &Ring<W>) -> Found {
-    let stated = ring.head();
-    let next = stable(ring, stated.wrapping_add(1));
-    let stated = if next { stated + 1 } else { stated };
-    let slots = || (0..ring.geometry().slot_count).map(|slot_index| sequence_at(ring, slot_index));
-    let highest = slots().filter_map(|slot| slot.stable).max().unwrap_or(0);
-    let agreeing = |head: u64| {
-        slots().filter(|slot| slot.stable.is_some_and(|seq| present(ring, seq, head))).count()
-    };
-    let head = if agreeing(stated) >= agreeing(highest) { stated } else { highest };
-    // A head whose own slot is empty was only stated.
-    let head = if stable(ring, head) {
-        head
-    } else {
-        slots()
-            .filter_map(|slot| slot.stable)
-            .filter(|seq| present(ring, *seq, head))
-            .max()
-            .unwrap_or(0)
-    };
-    let records = agreeing(head) as u64;
-    let discarded = slots().filter(|slot| !slot.is_sound(ring, head)).count() as u64;
-    Found { head, records, discarded }
+/// The first word of every slot, and the head that the header states, each loaded once.
+#[derive(Debug)]
+pub(super) struct Slots {
+    geometry: Geometry,
+    stated: u64,
+    states: Vec<u64>,
 }
 
-/// Empties the slots that [`head`] counted as discarded and states the head.
-pub(super) fn clean(ring: &Ring<WriteMap>, found: &Found) {
-    for slot_index in 0..ring.geometry().slot_count {
-        let slot = sequence_at(ring, slot_index);
-        if !slot.is_sound(ring, found.head) {
-            ring.words().store(ring.geometry().slot_word(slot_index), 0);
+impl Slots {
+    pub(super) fn look<W: Words>(ring: &Ring<W>) -> Self {
+        let geometry = *ring.geometry();
+        let stated = ring.head();
+        let slot_indices = 0..geometry.slot_count;
+        let states = slot_indices.map(|index| ring.words().load(geometry.slot_word(index)));
+        Self { geometry, stated, states: states.collect() }
+    }
+
+    /// The head that the header stated before the slots were looked at.
+    pub(super) fn stated(&self) -> u64 {
+        self.stated
+    }
+
+    /// Finds the head.
+    ///
+    /// The header states one, or the one before it when the writer was killed between the slot and
+    /// the header. Only in a damaged file do slots disagree with it; then that head is right which
+    /// most slots agree with: neither one word of the header nor a few slots with absurd sequences
+    /// cost the history.
+    pub(super) fn find(&self) -> Found {
+        let next = self.stated.wrapping_add(1);
+        let stated = if self.stable().any(|seq| seq == next) { next } else { self.stated };
+        let mut head = if stated <= RESUME_MAX { stated } else { 0 };
+        let mut agreeing = self.agreeing(head);
+        let stable = self.stable().count() as u64;
+        if agreeing < stable {
+            let highest = self.stable().max().unwrap_or(0);
+            for candidate in [highest, self.typical()] {
+                let agreeing_too = self.agreeing(candidate);
+                if agreeing_too > agreeing {
+                    (head, agreeing) = (candidate, agreeing_too);
+                }
+            }
         }
+        let present = self.stable().filter(|seq| self.can_hold(*seq, head));
+        Found {
+            head: present.max().unwrap_or(0),
+            resume_after: head,
+            records: agreeing,
+            discarded: self.discarded(head, head),
+        }
+    }
+
+    /// Slots that hold what no writer puts there while the head moves from `before` to `after`: no
+    /// record that the ring can have then, and not one that is being written.
+    pub(super) fn discarded(&self, before: u64, after: u64) -> u64 {
+        let indices = 0..self.states.len();
+        indices.filter(|index| !self.is_sound(*index, before, after)).count() as u64
+    }
+
+    fn is_sound(&self, index: usize, before: u64, after: u64) -> bool {
+        let next = after.saturating_add(1);
+        let possible = self.geometry.oldest(before)..=next;
+        match self.state(index) {
+            SlotState::Empty => true,
+            SlotState::Stable(seq) if before == after => self.can_hold(seq, after),
+            SlotState::Stable(seq) => possible.contains(&seq),
+            SlotState::Writing(seq) if before == after => seq == next,
+            SlotState::Writing(seq) => possible.contains(&seq),
+            SlotState::Foreign => false,
+        }
+    }
+
+    fn state(&self, index: usize) -> SlotState {
+        let found = self.states[index];
+        let seq = found.div_ceil(2);
+        let belongs = seq & (self.geometry.slot_count - 1) == index as u64;
+        match found {
+            0 => SlotState::Empty,
+            _ if !belongs || seq > RESUME_MAX => SlotState::Foreign,
+            _ if found.is_multiple_of(2) => SlotState::Stable(seq),
+            _ => SlotState::Writing(seq),
+        }
+    }
+
+    /// The records that are stable in the slots where they belong.
+    fn stable(&self) -> impl Iterator<Item = u64> {
+        (0..self.states.len()).filter_map(|index| match self.state(index) {
+            SlotState::Stable(seq) => Some(seq),
+            _ => None,
+        })
+    }
+
+    /// How many slots hold a record that a ring with this head can hold.
+    fn agreeing(&self, head: u64) -> u64 {
+        self.stable().filter(|seq| self.can_hold(*seq, head)).count() as u64
+    }
+
+    fn can_hold(&self, seq: u64, head: u64) -> bool {
+        (self.geometry.oldest(head)..=head).contains(&seq)
+    }
+
+    /// The head that the median record speaks for: as long as fewer than half of the slots are
+    /// damaged the median is a true record, and the head is less than one turn ahead of it.
+    fn typical(&self) -> u64 {
+        let mut stable: Vec<u64> = self.stable().collect();
+        if stable.is_empty() {
+            return 0;
+        }
+        let middle = stable.len() / 2;
+        let (_, median, _) = stable.select_nth_unstable(middle);
+        let turn = *median..*median + self.geometry.slot_count;
+        stable.into_iter().filter(|seq| turn.contains(seq)).max().unwrap_or(0)
+    }
+}
+
+enum SlotState {
+    /// Nothing was ever written.
+    Empty,
+    /// This record is stable.
+    Stable(u64),
+    /// This record was being written.
+    Writing(u64),
+    /// No writer leaves this here.
+    Foreign,
+}
+
+/// Empties the slots that were counted as discarded and states the head.
+pub(super) fn clean(ring: &Ring<WriteMap>, slots: &Slots, found: &Found) {
+    let after = found.resume_after;
+    for index in (0..slots.states.len()).filter(|index| !slots.is_sound(*index, after, after)) {
+        ring.words().store(ring.geometry().slot_word(index as u64), 0);
     }
     ring.words().store_release(at::HEAD, found.head);
 }
@@ -67,12 +163,12 @@ pub(super) fn copy_history<W: Words>(old: &Ring<W>, new: &Ring<WriteMap>, from: 
         RecordHeader::WORDS + old.geometry().column_capacity.min(new.geometry().column_capacity);
     let mut words = vec![0; width];
     for seq in from.max(old.geometry().oldest(head))..=head {
-        if !stable(old, seq) {
+        old.words().copy(old.geometry().slot_word(seq), &mut words);
+        if seq == 0 || words[record_at::SEQ] != 2 * seq {
             continue;
         }
-        old.words().copy(old.geometry().slot_word(seq), &mut words);
-        let columns = words[4].min((width - RecordHeader::WORDS) as u64);
-        words[4] = columns;
+        let columns = words[record_at::COLUMNS].min((width - RecordHeader::WORDS) as u64);
+        words[record_at::COLUMNS] = columns;
         let used = RecordHeader::WORDS + columns as usize;
         new.words().store_all(new.geometry().slot_word(seq), &words[..used]);
     }
@@ -90,39 +186,89 @@ pub(super) fn record_header<W: Words>(ring: &Ring<W>, seq: u64) -> Option<Record
     ring.read(seq, |view| view.header()).ok()
 }
 
-fn stable<W: Words>(ring: &Ring<W>, seq: u64) -> bool {
-    seq > 0 && Some(ring.words().load(ring.geometry().slot_word(seq))) == seq.checked_mul(2)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::layout::Sizes;
 
-/// Whether a ring with this head can hold the record `seq`.
-fn present<W: Words>(ring: &Ring<W>, seq: u64, head: u64) -> bool {
-    (ring.geometry().oldest(head)..=head).contains(&seq)
-}
+    const SLOTS: u64 = 8;
 
-struct SlotState {
-    found: u64,
-    /// The record that is stable in the slot, if it belongs there.
-    stable: Option<u64>,
-    /// The record that was being written, if it belongs there.
-    writing: Option<u64>,
-}
-
-impl SlotState {
-    fn is_sound<W: Words>(&self, ring: &Ring<W>, head: u64) -> bool {
-        self.found == 0
-            || self.stable.is_some_and(|seq| present(ring, seq, head))
-            || self.writing == Some(head.wrapping_add(1))
+    fn slots(stated: u64, states: &[(u64, u64)]) -> Slots {
+        let geometry = Geometry::of(Sizes {
+            slot_count: SLOTS,
+            column_capacity: 1,
+            entry_capacity: 1,
+            arena_bytes: 8,
+        })
+        .expect("sound sizes");
+        let mut slots = Slots { geometry, stated, states: vec![0; SLOTS as usize] };
+        for (seq, state) in states {
+            slots.states[(seq % SLOTS) as usize] = *state;
+        }
+        slots
     }
-}
 
-fn sequence_at<W: Words>(ring: &Ring<W>, slot_index: u64) -> SlotState {
-    let found = ring.words().load(ring.geometry().slot_word(slot_index));
-    let seq = found.div_ceil(2);
-    let belongs = found != 0 && seq & (ring.geometry().slot_count - 1) == slot_index;
-    let even = found.is_multiple_of(2);
-    SlotState {
-        found,
-        stable: (belongs && even).then_some(seq),
-        writing: (belongs && !even).then_some(seq),
+    /// The slots after `head` records, with some of them damaged.
+    fn after(head: u64, stated: u64, damage: &[(u64, u64)]) -> Slots {
+        let written = 1.max(head.saturating_sub(SLOTS - 1))..=head;
+        let states: Vec<_> =
+            written.map(|seq| (seq, 2 * seq)).chain(damage.iter().copied()).collect();
+        slots(stated, &states)
+    }
+
+    fn found(head: u64, resume_after: u64, records: u64, discarded: u64) -> Found {
+        Found { head, resume_after, records, discarded }
+    }
+
+    #[test]
+    fn writer_killed_anywhere_in_a_publish_is_found_where_it_was() {
+        for head in [0, 1, 5, 8, 9, 100] {
+            assert_eq!(after(head, head, &[]).find(), found(head, head, head.min(8), 0));
+            let next = head + 1;
+            let kept = head.min(7);
+            let writing = after(head, head, &[(next, 2 * next - 1)]);
+            assert_eq!(writing.find(), found(head, head, kept, 0), "writing {next}");
+            let unstated = after(head, head, &[(next, 2 * next)]);
+            assert_eq!(unstated.find(), found(next, next, next.min(8), 0), "{next} not stated");
+        }
+    }
+
+    /// The head that the header stated was compared with the highest slot only. With the header's
+    /// word and one slot damaged both candidates were wrong, and 7 good records were emptied.
+    #[test]
+    fn damaged_head_and_absurd_slots_do_not_cost_the_history() {
+        for stated in [0, 50, 99, 101, 1 << 40, RESUME_MAX, RESUME_MAX + 1, u64::MAX] {
+            assert_eq!(after(100, stated, &[]).find().head, 100, "stated {stated}");
+            assert_eq!(after(5, stated, &[]).find().head, 5, "stated {stated}");
+            for absurd in [(1 << 50) + 93 % SLOTS, RESUME_MAX - SLOTS + 93 % SLOTS] {
+                let damaged = after(100, stated, &[(93, 2 * absurd)]).find();
+                assert_eq!((damaged.head, damaged.records), (100, 7), "stated {stated}");
+                let damaged = after(5, stated, &[(5, 2 * ((1 << 50) + 5))]).find();
+                assert_eq!((damaged.head, damaged.records), (4, 4), "stated {stated}");
+            }
+        }
+        for foreign in [2 * 94, u64::MAX, u64::MAX - 1, 2 * (RESUME_MAX + 93 % SLOTS + SLOTS)] {
+            assert_eq!(after(100, 100, &[(93, foreign)]).find(), found(100, 100, 7, 1));
+        }
+    }
+
+    /// The slot of the newest record had been damaged. The writer went on after the one before and
+    /// published a second record of a sequence that readers already had; they never saw it.
+    #[test]
+    fn sequence_of_a_record_that_was_damaged_is_not_used_again() {
+        assert_eq!(after(100, 100, &[(100, 77)]).find(), found(99, 100, 7, 1));
+        assert_eq!(after(3, 3, &[(3, 0)]).find(), found(2, 3, 2, 0));
+    }
+
+    #[test]
+    fn slots_seen_while_the_head_moves_are_no_damage() {
+        // Slots 0 and 1 were seen before the writer came by again, the others after.
+        let mut moving = after(23, 16, &[]);
+        (moving.states[1], moving.states[2]) = (2 * 9, 2 * 10);
+        assert_eq!(moving.discarded(16, 23), 0);
+        moving.states[0] = 2 * 24 - 1;
+        assert_eq!(moving.discarded(16, 23), 0);
+        moving.states[0] = 2 * 32;
+        assert_eq!(moving.discarded(16, 23), 1);
     }
 }

@@ -13,7 +13,7 @@ use super::layout::{self, Geometry, LIVES, Sizes, entry as entry_at, header as a
 use super::lock::{LockError, WriterLock, hold_inode};
 use super::map::{ReadMap, WriteMap};
 use super::place::{RunDir, own_uid};
-use super::recover::{self, Found};
+use super::recover::{self, Found, Slots};
 use super::words::{Words, WordsMut};
 use super::{FormatError, Header, Reader, Ring, slot};
 use crate::record::{COLUMNS_MAX, Change, Record, RecordHeader, Schema, Series, flags};
@@ -156,6 +156,7 @@ struct Old {
     file: File,
     ring: Ring<WriteMap>,
     entries: Vec<Entry>,
+    slots: Slots,
     found: Found,
 }
 
@@ -183,10 +184,11 @@ impl Opening {
             }
             Some((_, Ok(ring))) if ring.header().boot_id != boot_id() => (None, Before::OtherBoot),
             Some((file, Ok(ring))) => {
-                let found = recover::head(&ring);
+                let slots = Slots::look(&ring);
+                let found = slots.find();
                 let mut entries: Vec<_> = ring.directory().iter().cloned().collect();
-                end_duplicates(&mut entries, found.head);
-                (Some(Old { file, ring, entries, found }), Before::Nothing)
+                end_unsound(&mut entries, found.resume_after);
+                (Some(Old { file, ring, entries, slots, found }), Before::Nothing)
             }
         };
         Ok(Self { dir: dir.clone(), lane: lane.to_owned(), lock, old, before })
@@ -215,39 +217,39 @@ impl Opening {
         let slot_count = slot_count.unwrap_or(u64::MAX);
         let make = Make { dir, lane, slot_count, interval_ns, mode: options.mode };
         let Some(old) = old else {
-            let epoch = 1;
-            let file = make.build(schema, Vec::new(), None, 0, epoch)?;
-            let mut writer = Writer::over(file, make, lock, 0, epoch);
-            writer.reconcile_all(schema);
-            writer.commit(schema)?;
-            writer.install()?;
+            let file = make.build(schema, Vec::new(), None, 0)?;
+            let mut writer = Writer::over(file, make, lock, 0, 1);
+            writer.begin(schema)?;
             return Ok((writer, before));
         };
         let head = old.found.head;
         let epoch = recover::next_epoch(&old.ring, head);
         let geometry = old.ring.geometry();
-        let fits = geometry.slot_count == slot_count
+        // What a newer version has put into its file, this one would not keep right.
+        let fits = old.ring.header().version == layout::VERSION
+            && geometry.slot_count == slot_count
             && old.ring.header().interval_ns == interval_ns
             && geometry.column_capacity >= schema.width();
         let in_place = fits && hold_inode(&old.file);
         let (found, last) = (old.found, recover::record_header(&old.ring, head));
         let mut writer = if in_place {
-            recover::clean(&old.ring, &found);
+            let mode = fs::Permissions::from_mode(make.mode);
+            old.file.set_permissions(mode).map_err(failed(&make.path(), "set the mode of"))?;
+            recover::clean(&old.ring, &old.slots, &found);
             let file = RingFile::of(old.file, old.ring, old.entries);
-            Writer::over(file, make, lock, head, epoch)
+            Writer::over(file, make, lock, found.resume_after, epoch)
         } else {
-            let file = make.build(schema, old.entries, Some(&old.ring), head, epoch)?;
-            let mut writer = Writer::over(file, make, lock, head, epoch);
+            let file = make.build(schema, old.entries, Some(&old.ring), head)?;
+            let mut writer = Writer::over(file, make, lock, found.resume_after, epoch);
             writer.retire = Some(old.ring);
             writer
         };
         if let Some(last) = last {
             (writer.last_realtime_ns, writer.run_first) = (last.realtime_ns, last.run_first);
         }
-        writer.reconcile_all(schema);
-        writer.commit(schema)?;
-        writer.install()?;
+        writer.begin(schema)?;
         let Found { records, discarded, .. } = found;
+        let in_place = in_place && writer.rollovers == 0;
         Ok((writer, Before::History { records, discarded, in_place }))
     }
 }
@@ -266,6 +268,9 @@ pub struct Writer {
     last_realtime_ns: u64,
     run_first: u64,
     rollovers: u64,
+    /// How many of the schema's changes the entries already agree with, though the file does not.
+    reconciled: usize,
+    /// The ring whose place this one takes, until its readers have been told.
     retire: Option<Ring<WriteMap>>,
 }
 
@@ -281,23 +286,22 @@ impl Writer {
             last_realtime_ns: 0,
             run_first: 0,
             rollovers: 0,
+            reconciled: 0,
             retire: None,
         }
     }
 
-    /// Publishes `record` as the next one, and completes its header: sequence, epoch, run, and the
-    /// flag of an epoch's first record. No system call, no allocation.
+    /// Publishes `record` as the next one, and completes its header: sequence, epoch, run, width,
+    /// and the flag of an epoch's first record. No system call, no allocation.
+    ///
+    /// Columns beyond the ring's capacity are left out. There are some only after a
+    /// [`Writer::sync`] that failed; no directory entry names them.
     ///
     /// Readers that sleep are woken by [`Writer::wake`].
-    ///
-    /// # Panics
-    ///
-    /// When the record is wider than the ring: [`Writer::sync`] was not called after the schema
-    /// grew.
     pub fn publish(&mut self, record: &mut Record) {
         let ring = &self.file.ring;
         let geometry = ring.geometry();
-        assert!(record.words().len() <= geometry.column_capacity, "record wider than the ring");
+        let columns = record.words().len().min(geometry.column_capacity);
         let seq = self.head + 1;
         if self.run_first == 0 || record.header.realtime_ns <= self.last_realtime_ns {
             self.run_first = seq;
@@ -306,12 +310,18 @@ impl Writer {
         let first = if self.published_in_epoch { 0 } else { flags::EPOCH_FIRST };
         header.seq = seq;
         header.run_first = self.run_first;
+        header.columns = columns as u64;
         header.set_epoch_and_flags(self.epoch, header.flags() & !flags::EPOCH_FIRST | first);
         let head_words: [u64; RecordHeader::WORDS] = bytemuck::must_cast(*header);
         let heartbeat_ns = header.boottime_ns;
         self.last_realtime_ns = header.realtime_ns;
         let words = ring.words();
-        slot::publish(words, geometry.slot_word(seq), seq, &[&head_words[1..], record.words()]);
+        slot::publish(
+            words,
+            geometry.slot_word(seq),
+            seq,
+            &[&head_words[1..], &record.words()[..columns]],
+        );
         words.store(at::HEARTBEAT_NS, heartbeat_ns);
         words.notify().store(seq as u32, Ordering::Release);
         self.head = seq;
@@ -329,17 +339,27 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// [`WriteError`] when a larger ring is needed and cannot be made. The ring stays as it was and
-    /// can be published to; the schema's changes are kept for another try.
+    /// [`WriteError`] when a larger ring is needed and cannot be made. The old one goes on and can
+    /// be published to: it knows which series have ended, and what stands in columns of series that
+    /// it does not know belongs to none. The schema's changes are kept for another try, which makes
+    /// up for what the directory missed.
     pub fn sync(&mut self, schema: &mut Schema) -> Result<(), WriteError> {
         if schema.changes().is_empty() {
             return Ok(());
         }
-        let columns: BTreeSet<usize> =
-            schema.changes().iter().map(|change| column_of(*change)).collect();
-        self.file.reconcile(schema, columns, self.head);
-        self.commit(schema)?;
-        self.install()
+        let new = &schema.changes()[self.reconciled.min(schema.changes().len())..];
+        let columns: BTreeSet<usize> = new.iter().map(|change| column_of(*change)).collect();
+        self.file.reconcile(schema, new, columns, self.head);
+        self.reconciled = schema.changes().len();
+        if self.file.has_room(schema) {
+            self.file.write_entries(self.head);
+        } else {
+            self.file.write_ends();
+            self.roll_over(schema)?;
+        }
+        self.reconciled = 0;
+        schema.clear_changes();
+        Ok(())
     }
 
     /// The newest record's sequence.
@@ -388,53 +408,63 @@ impl Writer {
         self.wake();
     }
 
-    fn reconcile_all(&mut self, schema: &Schema) {
+    /// Brings the directory in agreement with the schema and puts the ring in place.
+    fn begin(&mut self, schema: &mut Schema) -> Result<(), WriteError> {
         let width = schema.width().max(self.file.live.len());
-        self.file.reconcile(schema, 0..width, self.head);
-    }
-
-    /// Writes the entries that the file does not know yet, in a larger file if need be.
-    fn commit(&mut self, schema: &mut Schema) -> Result<(), WriteError> {
-        if !self.file.has_room(schema) {
-            let entries = std::mem::take(&mut self.file.entries);
-            let old = &self.file.ring;
-            match self.make.build(schema, entries.clone(), Some(old), self.head, self.epoch) {
-                Ok(file) => {
-                    let old = std::mem::replace(&mut self.file, file);
-                    // A ring that was never installed has nobody to tell.
-                    if old.installed {
-                        self.retire = Some(old.ring);
-                        self.rollovers += 1;
-                    }
-                }
-                Err(error) => {
-                    self.file.entries = entries;
-                    return Err(error);
-                }
-            }
+        self.file.reconcile(schema, schema.changes(), 0..width, self.head);
+        if self.file.has_room(schema) {
+            self.file.write_entries(self.head);
+            self.install()?;
+        } else {
+            self.file.write_ends();
+            self.roll_over(schema)?;
         }
-        self.file.write_entries(self.head);
         schema.clear_changes();
         Ok(())
     }
 
-    /// Puts a new file under the ring's name and tells the readers of the old one; says who writes.
+    /// Puts a larger ring with the same history in this one's place. After an error this one goes
+    /// on, and nothing is left of the other.
+    fn roll_over(&mut self, schema: &Schema) -> Result<(), WriteError> {
+        let old = &self.file.ring;
+        let entries = self.file.entries.clone();
+        let mut file = self.make.build(schema, entries, Some(old), old.head())?;
+        debug_assert!(file.has_room(schema), "a new ring is made large enough");
+        file.write_entries(self.head);
+        let mut old = std::mem::replace(&mut self.file, file);
+        // A ring that was never put in place has nobody to tell.
+        let (was_retiring, installed) = (self.retire.take(), old.installed);
+        self.retire = if installed { Some(old.ring.clone()) } else { was_retiring };
+        if let Err(error) = self.install() {
+            std::mem::swap(&mut self.file, &mut old);
+            self.retire = None;
+            return Err(error);
+        }
+        self.rollovers += u64::from(installed);
+        Ok(())
+    }
+
+    /// Says who writes, puts a new file under the ring's name and tells the readers of the old one.
     fn install(&mut self) -> Result<(), WriteError> {
         let words = self.file.ring.words();
-        if !self.file.installed {
-            let path = self.make.path();
-            fs::rename(self.make.unfinished_path(), &path)
-                .map_err(failed(&path, "put in place"))?;
-            self.file.installed = true;
-        }
         words.store(at::EPOCH, u64::from(self.epoch));
         words.store(at::PID, u64::from(std::process::id()));
         words.store(at::PID_START, own_start_ticks());
+        // A writer that has just come hangs no sooner than one that has just published.
+        words.store(at::HEARTBEAT_NS, boottime_ns());
         words.store_release(at::STATE, state::RUNNING);
+        if !self.file.installed {
+            let path = self.make.path();
+            let unfinished = self.make.unfinished_path();
+            if let Err(error) = fs::rename(&unfinished, &path) {
+                let _ = fs::remove_file(&unfinished);
+                return Err(failed(&path, "put in place")(error));
+            }
+            self.file.installed = true;
+        }
         if let Some(old) = self.retire.take() {
             old.words().store_release(at::STATE, state::RETIRED);
-            let notify = old.words().notify();
-            notify.fetch_add(1, Ordering::Release);
+            old.words().notify().fetch_add(1, Ordering::Release);
             wake(&old);
         }
         Ok(())
@@ -480,15 +510,31 @@ impl RingFile {
         // A damaged entry keeps its place, without meaning.
         let placeholder = || Entry { series: no_series(), column: usize::MAX, first: 1, last: 0 };
         let mut sound = entries.into_iter();
+        let geometry = *this.ring.geometry();
+        // No name of an entry may be written over, whatever the header says of the arena.
+        let mut used = this.ring.words().load(at::ARENA_USED).min(geometry.arena_bytes);
         for index in 0..this.written {
-            let entry = match &directory.entries[index] {
-                Some(_) => sound.next().unwrap_or_else(placeholder),
-                None => placeholder(),
+            let Some(found) = &directory.entries[index] else {
+                this.push(placeholder());
+                continue;
             };
+            let entry = sound.next().unwrap_or_else(placeholder);
+            let start = geometry.entry_word(index);
+            let names = [
+                (&found.series.object, start + entry_at::OBJECT),
+                (&found.series.metric, start + entry_at::METRIC),
+            ];
+            for (name, word) in names {
+                let place = this.ring.words().load(word);
+                used = used.max((place >> 32) + name.len() as u64);
+                this.names.insert(name.clone(), place);
+            }
+            if entry.last != found.last {
+                this.ended.push(index);
+            }
             this.push(entry);
         }
-        let used = this.ring.words().load(at::ARENA_USED);
-        this.arena_used = used.min(this.ring.geometry().arena_bytes).next_multiple_of(layout::WORD);
+        this.arena_used = used.next_multiple_of(layout::WORD);
         this
     }
 
@@ -516,14 +562,22 @@ impl RingFile {
         self.entries.push(entry);
     }
 
-    /// Makes the entries agree with `schema` in `columns`, from the record after `head` on.
-    fn reconcile(&mut self, schema: &Schema, columns: impl IntoIterator<Item = usize>, head: u64) {
+    /// Makes the entries agree with `schema` in `columns`, from the record after `head` on. A series
+    /// that has ended among `changes` and is there again is another one.
+    fn reconcile(
+        &mut self,
+        schema: &Schema,
+        changes: &[Change],
+        columns: impl IntoIterator<Item = usize>,
+        head: u64,
+    ) {
+        let ended = changes.iter().filter(|change| matches!(change, Change::Ended(_)));
+        let ended: BTreeSet<usize> = ended.map(|change| column_of(*change)).collect();
         for column in columns {
             let entry = self.live.get(column).copied().flatten();
             let wanted = schema.series(column);
             let same = entry.map(|index| &self.entries[index].series) == wanted;
-            let ended = schema.changes().contains(&Change::Ended(column));
-            if same && !ended {
+            if same && !ended.contains(&column) {
                 continue;
             }
             if let Some(index) = entry {
@@ -554,13 +608,21 @@ impl RingFile {
             && bytes <= geometry.arena_bytes
     }
 
-    /// Writes what the file does not know yet. There is room for it.
-    fn write_entries(&mut self, head: u64) {
-        let words = self.ring.words().clone();
-        let geometry = *self.ring.geometry();
-        for index in std::mem::take(&mut self.ended) {
+    /// Writes which series have ended. That needs no room, so it is done even when all else must
+    /// wait: what is published from now on in their columns would be taken for theirs.
+    fn write_ends(&mut self) {
+        let (words, geometry) = (self.ring.words(), self.ring.geometry());
+        for index in self.ended.drain(..) {
             words.store(geometry.entry_word(index) + entry_at::LAST, self.entries[index].last);
         }
+        words.store_release(at::DIRECTORY_CHANGES, words.load(at::DIRECTORY_CHANGES) + 1);
+    }
+
+    /// Writes what the file does not know yet. There is room for it.
+    fn write_entries(&mut self, head: u64) {
+        self.write_ends();
+        let words = self.ring.words().clone();
+        let geometry = *self.ring.geometry();
         for index in self.written..self.entries.len() {
             let Entry { series, column, first, last } = self.entries[index].clone();
             let meaning =
@@ -573,7 +635,7 @@ impl RingFile {
             words.store(start + entry_at::FIRST, first);
             words.store(start + entry_at::LAST, last);
         }
-        debug_assert!(self.entries.iter().all(|entry| entry.first <= head + 1));
+        debug_assert!(self.entries[self.written..].iter().all(|entry| entry.first <= head + 1));
         self.written = self.entries.len();
         words.store(at::ARENA_USED, self.arena_used);
         words.store_release(at::ENTRY_COUNT, self.written as u64);
@@ -586,13 +648,12 @@ impl RingFile {
             return *place;
         }
         let place = self.arena_used << 32 | name.len() as u64;
-        let mut at_word =
+        let first_word =
             self.ring.geometry().arena_word() + (self.arena_used / layout::WORD) as usize;
-        for chunk in name.as_bytes().chunks(8) {
+        for (word, chunk) in name.as_bytes().chunks(8).enumerate() {
             let mut bytes = [0; 8];
             bytes[..chunk.len()].copy_from_slice(chunk);
-            self.ring.words().store(at_word, u64::from_le_bytes(bytes));
-            at_word += 1;
+            self.ring.words().store(first_word + word, u64::from_le_bytes(bytes));
         }
         self.arena_used += (name.len() as u64).next_multiple_of(layout::WORD);
         self.names.insert(name.into(), place);
@@ -627,13 +688,17 @@ impl Make {
         mut entries: Vec<Entry>,
         old: Option<&Ring<WriteMap>>,
         head: u64,
-        epoch: u32,
     ) -> Result<RingFile, WriteError> {
         let kept_from = head.saturating_sub(self.slot_count - 1).max(1);
         entries.retain(|entry| entry.covers_any_since(kept_from));
         let sizes = self.sizes(schema, &mut entries);
         let geometry = Geometry::of(sizes).map_err(WriteError::Format)?;
         let (file, map) = self.create(geometry.file_bytes)?;
+        let path = self.unfinished_path();
+        let discard = |error| {
+            let _ = fs::remove_file(&path);
+            error
+        };
         let header = Header {
             version: layout::VERSION,
             geometry,
@@ -643,15 +708,14 @@ impl Make {
             created_ns: realtime_ns(),
         };
         header.encode(&map);
-        let path = self.unfinished_path();
-        let ring = Ring::decode(map).map_err(WriteError::Format)?;
+        let ring = Ring::decode(map).map_err(|error| discard(WriteError::Format(error)))?;
         if let Some(old) = old {
             recover::copy_history(old, &ring, kept_from, head);
         }
         ring.words().store(at::HEAD, head);
-        ring.words().store(at::EPOCH, u64::from(epoch));
+        ring.words().notify().store(head as u32, Ordering::Relaxed);
         // Nobody can have the inode yet.
-        file.try_lock().map_err(|error| failed(&path, "lock")(error.into()))?;
+        file.try_lock().map_err(|error| discard(failed(&path, "lock")(error.into())))?;
         let mut built = RingFile::new(file, ring, false);
         for entry in entries {
             built.push(entry);
@@ -686,7 +750,9 @@ impl Make {
             slot_count: self.slot_count,
             column_capacity: columns as u64,
             entry_capacity: count as u64,
-            arena_bytes: (2 * bytes + SPARE_ARENA_BYTES) as u64,
+            arena_bytes: (2 * bytes + SPARE_ARENA_BYTES)
+                .min(layout::ARENA_BYTES_MAX as usize)
+                .max(bytes) as u64,
         }
     }
 
@@ -771,12 +837,18 @@ fn open_old(
     Ok(Some((file, ring)))
 }
 
-/// A damaged directory may name two live series of one column; the first is believed.
-fn end_duplicates(entries: &mut [Entry], head: u64) {
+/// A damaged directory may name two live series of one column, of which the first is believed, or
+/// series of records that are still to come. None of these may speak for what is published next.
+fn end_unsound(entries: &mut [Entry], head: u64) {
     let mut columns = BTreeSet::new();
-    for entry in entries.iter_mut().filter(|entry| entry.lives()) {
-        if !columns.insert(entry.column) {
-            entry.last = head.max(entry.first - 1);
+    for entry in entries {
+        let sound = if entry.lives() {
+            entry.first <= head + 1 && columns.insert(entry.column)
+        } else {
+            entry.last <= head || entry.last < entry.first
+        };
+        if !sound {
+            entry.last = if entry.first > head { entry.first - 1 } else { head };
         }
     }
 }
@@ -804,6 +876,11 @@ fn random_id() -> [u64; 2] {
 
 fn realtime_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+}
+
+fn boottime_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
