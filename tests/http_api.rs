@@ -3,8 +3,6 @@
 #[path = "support/http.rs"]
 mod support;
 
-use std::io::Read;
-use std::net::Shutdown;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -48,8 +46,12 @@ fn every_route_has_its_status_and_content_type() {
             Some(reply.body.len().to_string().as_str()),
             "{target}"
         );
-        assert!(reply.header("date").is_some(), "{target}");
-        assert_eq!(reply.header("content-encoding"), None, "{target}");
+        // The answer's header map was the request's: nothing of that one may be left.
+        let mut names: Vec<&str> = reply.headers.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        let expected =
+            ["cache-control", "content-length", "content-type", "date", "x-content-type-options"];
+        assert_eq!(names, expected, "{target}");
     }
     let ended = server.stop();
     assert_eq!(ended.counters["requests"], 14);
@@ -400,15 +402,6 @@ fn connections_end_as_their_clients_wish() {
     let reply = client.reply();
     assert_eq!(reply.header("transfer-encoding"), None);
     assert_eq!(reply.text(), r#"{"data":{"data":[1,2]}}"#);
-
-    // A client that has nothing more to send still wants its answer.
-    let mut client = server.connect();
-    client.send("GET /api2/json/status/metrics HTTP/1.1\r\nHost: t\r\n\r\n");
-    client.stream.get_ref().shutdown(Shutdown::Write).unwrap();
-    assert_eq!(client.reply().text(), r#"{"data":{"data":[1,2]}}"#);
-    let mut rest = Vec::new();
-    client.stream.read_to_end(&mut rest).unwrap();
-    assert!(rest.is_empty());
 }
 
 #[test]

@@ -62,71 +62,48 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Reply {
         count(&self.stock.counters.requests);
         let (head, body) = request.into_parts();
-        let route = if uri_bytes(&head.uri) > URI_BYTES_MAX {
-            Err(Answer::told(self, StatusCode::URI_TOO_LONG, "the path and query are too long\n"))
-        } else {
-            self.admit(&head)
+        let route = Route::of_path(head.uri.path());
+        let answer = match route {
+            _ if uri_bytes(&head.uri) > URI_BYTES_MAX => {
+                count(&self.stock.counters.uris_too_long);
+                let text = "the path and query are too long\n";
+                Answer::told(self, StatusCode::URI_TOO_LONG, text)
+            }
+            Route::UnknownApi(formatter) => {
+                let refusal = Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path");
+                Answer::refused(self, formatter, &refusal)
+            }
+            Route::UnknownFormatter => {
+                let text = "the API speaks `json` and `extjs`\n";
+                Answer::told(self, StatusCode::BAD_REQUEST, text)
+            }
+            Route::Unknown => Answer::told(self, StatusCode::NOT_FOUND, "not found\n"),
+            _ if head.method != Method::GET && head.method != Method::HEAD => {
+                self.method_refused(route.formatter())
+            }
+            Route::Healthz => Answer::told(self, StatusCode::OK, "ok\n"),
+            Route::Readyz => self.readyz(),
+            Route::Metrics(formatter) => {
+                return self.with_parameters(formatter, head, body, Service::metrics);
+            }
+            Route::Version(formatter) => {
+                return self.with_parameters(formatter, head, body, Service::version);
+            }
         };
-        match route {
-            Err(answer) => {
-                if answer.status == StatusCode::URI_TOO_LONG {
-                    count(&self.stock.counters.uris_too_long);
-                }
-                Reply::Made(Some(answer.into_response(head.headers)))
-            }
-            Ok(Endpoint::Healthz) => {
-                let answer = Answer::told(self, StatusCode::OK, "ok\n");
-                Reply::Made(Some(answer.into_response(head.headers)))
-            }
-            Ok(Endpoint::Readyz) => Reply::Made(Some(self.readyz().into_response(head.headers))),
-            Ok(Endpoint::Metrics(formatter)) => {
-                self.with_parameters(formatter, head, body, Service::metrics)
-            }
-            Ok(Endpoint::Version(formatter)) => {
-                self.with_parameters(formatter, head, body, Service::version)
-            }
-        }
+        Reply::Made(Some(answer.into_response(head.headers)))
     }
-}
-
-/// A route that leads somewhere.
-enum Endpoint {
-    Healthz,
-    Readyz,
-    Metrics(Formatter),
-    Version(Formatter),
 }
 
 /// What an endpoint of the API does with its parameters.
 type Handler<P> = fn(&Service, Formatter, P) -> Result<Answer, Refusal>;
 
 impl Service {
-    /// Whether there is something at the path and the method may be used on it.
-    fn admit(&self, head: &request::Parts) -> Result<Endpoint, Answer> {
-        let route = Route::of_path(head.uri.path());
-        let endpoint = match route {
-            Route::Healthz => Endpoint::Healthz,
-            Route::Readyz => Endpoint::Readyz,
-            Route::Metrics(formatter) => Endpoint::Metrics(formatter),
-            Route::Version(formatter) => Endpoint::Version(formatter),
-            Route::UnknownApi(formatter) => {
-                let refusal = Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path");
-                return Err(Answer::refused(self, formatter, &refusal));
-            }
-            Route::UnknownFormatter => {
-                let text = "the API speaks `json` and `extjs`\n";
-                return Err(Answer::told(self, StatusCode::BAD_REQUEST, text));
-            }
-            Route::Unknown => return Err(Answer::told(self, StatusCode::NOT_FOUND, "not found\n")),
-        };
-        if head.method == Method::GET || head.method == Method::HEAD {
-            return Ok(endpoint);
+    fn method_refused(&self, formatter: Option<Formatter>) -> Answer {
+        let (status, text) = (StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are allowed here");
+        match formatter {
+            Some(formatter) => Answer::refused(self, formatter, &Refusal::new(status, text)),
+            None => Answer::told(self, status, text),
         }
-        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are allowed here");
-        Err(match route.formatter() {
-            Some(formatter) => Answer::refused(self, formatter, &refusal),
-            None => Answer::told(self, refusal.status, "GET and HEAD are allowed here\n"),
-        })
     }
 
     /// Answers at once from the query, or later from the body if there is one.
