@@ -41,7 +41,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// The memory of a connection is bounded by [`header_bytes_max`](Self::header_bytes_max) (at least
 /// 8 KiB, the smallest read buffer there is) and, while it is being answered, one part of about
-/// [`PART_BYTES`]; the rest of an answer is made only as the client reads it.
+/// [`PART_BYTES`]; the rest of an answer is made only as the client reads it. A client that sends
+/// its next request before it has read the answer may have that one's first part waiting too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections open at one time; one more is answered 503 and closed.

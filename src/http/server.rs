@@ -99,18 +99,7 @@ impl Server {
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<Summary> {
         let Server { listeners, limits, counters, .. } = self;
-        let house = Rc::new(House {
-            protocol: connection::protocol(&limits),
-            patience: Patience::new(&limits),
-            clock: Clock::default(),
-            stock: Rc::new(Stock { vitals, pool: Pool::new(), counters: Rc::clone(&counters) }),
-            guests: RefCell::new(Vec::new()),
-            open: Cell::new(0),
-            refusals: Cell::new(0),
-            stopping: Cell::new(false),
-            changed: Notify::new(),
-            limits,
-        });
+        let house = House::new(vitals, limits, Rc::clone(&counters));
         let listeners = listeners
             .into_iter()
             .map(tokio::net::TcpListener::from_std)
@@ -185,6 +174,21 @@ struct House {
 }
 
 impl House {
+    fn new(vitals: Rc<dyn Vitals>, limits: Limits, counters: Rc<Counters>) -> Rc<House> {
+        Rc::new(House {
+            protocol: connection::protocol(&limits),
+            patience: Patience::new(&limits),
+            clock: Clock::default(),
+            stock: Rc::new(Stock { vitals, pool: Pool::new(), counters }),
+            guests: RefCell::new(Vec::new()),
+            open: Cell::new(0),
+            refusals: Cell::new(0),
+            stopping: Cell::new(false),
+            changed: Notify::new(),
+            limits,
+        })
+    }
+
     fn enter(self: &Rc<Self>) -> Guest {
         let watch = Watch::new(&self.clock);
         let mut guests = self.guests.borrow_mut();
@@ -279,5 +283,39 @@ async fn sweep(house: &House) {
         sleep(house.patience.sweep).await;
         house.clock.set(house.clock.get() + 1);
         house.each_guest(|watch| watch.sweep(&house.patience));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::http::{Freshness, Pull, VitalsError};
+
+    struct Nothing;
+
+    impl Vitals for Nothing {
+        fn pull(&self, _: bool, _: i64) -> Result<Box<dyn Pull>, VitalsError> {
+            Err(VitalsError::Absent)
+        }
+
+        fn freshness(&self) -> Freshness {
+            Freshness { newest_age: None, limit: Duration::ZERO, state: "closed" }
+        }
+    }
+
+    #[test]
+    fn the_place_of_a_guest_who_left_is_used_again() {
+        let house = House::new(Rc::new(Nothing), Limits::default(), Rc::default());
+        let (first, second) = (house.enter(), house.enter());
+        drop(first);
+        let third = house.enter();
+        assert_eq!(third.place, 0);
+        assert_eq!(house.open.get(), 2);
+        drop((second, third));
+        assert_eq!(house.open.get(), 0);
+        assert!(house.guests.borrow().iter().all(Option::is_none));
+        assert_eq!(house.guests.borrow().len(), 2);
     }
 }
