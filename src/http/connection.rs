@@ -121,6 +121,6 @@ fn note(error: &hyper::Error, counters: &Counters) {
 
 /// Reads and forgets until the client closes, so that what it still sends resets nothing.
 async fn linger(stream: &mut (impl AsyncRead + Unpin), time: Duration) {
-    let mut scrap = [0; 512];
+    let mut scrap = [0; 2048];
     let _ = timeout(time, async { while let Ok(1..) = stream.read(&mut scrap).await {} }).await;
 }
