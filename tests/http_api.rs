@@ -3,6 +3,7 @@
 #[path = "support/http.rs"]
 mod support;
 
+use std::io::Read;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -437,7 +438,7 @@ fn a_panic_costs_its_own_answer_and_nothing_else() {
     client.send("GET /api2/json/status/metrics?history=1 HTTP/1.1\r\nHost: t\r\n\r\n");
     let reply = client.reply_or_fragment();
     assert_eq!((reply.status, reply.complete), (200, false));
-    assert_eq!(reply.text(), format!(r#"{{"data":{{"data":[{}"#, "1".repeat(2 * SENT_AT_ONCE)));
+    assert!(reply.text().starts_with(r#"{"data":{"data":[1"#));
     assert_eq!(server.get("/api2/json/status/metrics").text(), r#"{"data":{"data":[5]}}"#);
     let ended = server.stop();
     assert_eq!(ended.counters["panics"], 5);
@@ -491,8 +492,13 @@ fn an_overrun_answer_is_refused_or_cut_off_and_never_whole() {
     client.send("GET /api2/json/status/metrics?history=1 HTTP/1.1\r\nHost: t\r\n\r\n");
     let reply = client.reply_or_fragment();
     assert_eq!((reply.status, reply.complete), (200, false));
+    // Without chunks the end of the connection is the end of the answer, so it must be no good end.
+    let mut client = server.connect();
+    client.send("GET /api2/json/status/metrics?history=1 HTTP/1.0\r\n\r\n");
+    let error = client.stream.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     let ended = server.stop();
-    assert_eq!(ended.counters["answers_broken"], 1);
+    assert_eq!(ended.counters["answers_broken"], 2);
     assert_eq!(ended.counters["vitals_errors"], 1);
     assert_eq!(ended.counters["panics"], 0);
 }

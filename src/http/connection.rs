@@ -91,8 +91,9 @@ pub(crate) async fn serve(
                 note(&error, &counters);
             }
             let mut stream = connection.into_parts().io.into_inner();
-            // Nothing is under way to an idle client, and a stop need not wait for it.
-            if !stream.has_ended() && !idle_when_told {
+            // Nothing is under way to an idle client, and a stop need not wait for it; and an answer
+            // that broke off is not to arrive as if it were whole.
+            if !stream.has_ended() && !idle_when_told && !watch.is_answering() {
                 linger(&mut stream, LINGER).await;
             }
         }

@@ -93,10 +93,12 @@ impl AsyncWrite for Stream {
 }
 
 impl Drop for Stream {
+    // Whatever ends a connection in the middle of an answer (a window that was overrun, a panic, the
+    // end of the grace, a client that does not read) ends here. An orderly close would look like
+    // the end of the answer to a client that knows no chunks, so it is a reset. It also frees at once
+    // the megabytes that the kernel would otherwise try to deliver long after we have forgotten them.
     fn drop(&mut self) {
-        // A client that does not read would leave megabytes in the kernel's send buffer for as long
-        // as TCP tries to deliver them, after we have forgotten it. A reset frees them now.
-        if self.watch.overdue() == Some(Overdue::Write) {
+        if self.watch.is_answering() || self.watch.overdue() == Some(Overdue::Write) {
             let _ = self.socket.set_zero_linger();
         }
     }

@@ -143,6 +143,11 @@ impl Watch {
         self.phase.get() == Phase::Idle
     }
 
+    /// Whether an answer has begun that the socket does not have to its end.
+    pub(crate) fn is_answering(&self) -> bool {
+        matches!(self.phase.get(), Phase::Answering | Phase::Flushing)
+    }
+
     /// Whom to wake when the connection is overdue or the server stops.
     pub(crate) fn wakes(&self, waker: &Waker) {
         let mut slot = self.waker.borrow_mut();
