@@ -17,7 +17,7 @@ use tachograph::http::{Limits, Part, Server, Settings};
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A timeout that a test waits for after it was in time once, on a machine that may be slow.
-const BEARABLE: Duration = Duration::from_secs(2);
+const BEARABLE: Duration = Duration::from_secs(1);
 
 fn patient() -> Limits {
     Limits {
