@@ -121,6 +121,7 @@ pub(crate) fn fill(record: &mut Record, seq: u64) {
 /// Publishes the next record of `columns` self-evident words and returns it as published.
 pub(crate) fn publish(writer: &mut Writer, columns: usize) -> Record {
     let mut record = record(writer.head() + 1, columns);
+    record.header.boottime_ns = boottime_ns();
     writer.publish(&mut record);
     record
 }
@@ -276,4 +277,16 @@ pub(crate) fn column(history: &[Record], column: usize) -> Vec<Option<u64>> {
     let value =
         |record: &Record| record.words().get(column).copied().filter(|word| *word != ABSENT);
     history.iter().map(value).collect()
+}
+
+pub(crate) fn boottime_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Adds more series than a small ring has columns for.
+pub(crate) fn fill_columns(schema: &mut Schema) {
+    for index in 100..200 {
+        schema.add(&nic(index), "receive_bytes").expect("room");
+    }
 }
