@@ -6,9 +6,9 @@ use std::error;
 use super::directory::Directory;
 use super::layout::{self, header as at};
 use super::slot;
-use super::words::Words;
+use super::words::{Span as _, Words};
 use super::{FormatError, Geometry, Header};
-use crate::record::{Record, RecordHeader, Repr, Series, f64_of_word, u64_of_word};
+use crate::record::{ABSENT, Record, RecordHeader, Repr, Series, f64_of_word, u64_of_word};
 
 /// How often [`Ring::latest`] begins again when the writer has lapped it.
 const LATEST_TRIES: u32 = 8;
@@ -208,7 +208,7 @@ impl<W: Words> Ring<W> {
         let found = directory.find(object, metric)?;
         let entry = directory.entries.iter().position(|entry| entry.as_ref() == Some(found))?;
         Some(Column {
-            index: found.column,
+            offset: RecordHeader::WORDS + found.column,
             repr: found.series.repr,
             first: found.first,
             last_word: self.geometry().entry_word(entry) + layout::entry::LAST,
@@ -235,6 +235,12 @@ impl<W: Words> Ring<W> {
         self.words.load(at::PID)
     }
 
+    /// The last writer's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.words.load(at::EPOCH)
+    }
+
     /// The writer's `state`, as [`layout::state`] has it.
     #[must_use]
     pub fn state(&self) -> u64 {
@@ -245,7 +251,8 @@ impl<W: Words> Ring<W> {
     fn view(&self, slot: usize, seq: u64) -> RecordView<'_, W> {
         let columns = self.words.load(slot + layout::record::COLUMNS);
         let columns = columns.min(self.geometry().column_capacity as u64) as usize;
-        RecordView { ring: self, slot, seq, columns }
+        let span = self.words.span(slot, RecordHeader::WORDS + columns);
+        RecordView { ring: self, slot, seq, columns, span }
     }
 
     /// Tells a damaged slot from one that is merely early or late.
@@ -270,7 +277,8 @@ impl Ring<super::map::WriteMap> {
 /// absent; a column that now holds another series is never taken for this one.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    index: usize,
+    /// Its word's place in a slot.
+    offset: usize,
     repr: Repr,
     first: u64,
     last_word: usize,
@@ -281,7 +289,7 @@ impl Column {
     /// Where it lies in a record.
     #[must_use]
     pub fn index(&self) -> usize {
-        self.index
+        self.offset - RecordHeader::WORDS
     }
 }
 
@@ -335,21 +343,23 @@ impl fmt::Display for Value {
 ///
 /// Two loads may see two different records, see [`Ring::read`]; all bit patterns are valid and no
 /// call panics.
-pub struct RecordView<'a, W> {
+pub struct RecordView<'a, W: Words> {
     ring: &'a Ring<W>,
     slot: usize,
     seq: u64,
     columns: usize,
+    /// The record's header and columns.
+    span: W::Span<'a>,
 }
 
-impl<W> Clone for RecordView<'_, W> {
+impl<W: Words> Clone for RecordView<'_, W> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<W> Copy for RecordView<'_, W> {}
+impl<W: Words> Copy for RecordView<'_, W> {}
 
-impl<W: Words> RecordView<'_, W> {
+impl<'a, W: Words> RecordView<'a, W> {
     /// The sequence that was asked for.
     #[inline]
     #[must_use]
@@ -361,7 +371,7 @@ impl<W: Words> RecordView<'_, W> {
     #[inline]
     #[must_use]
     pub fn realtime_ns(&self) -> u64 {
-        self.ring.words.load(self.slot + layout::record::REALTIME_NS)
+        self.span.load(layout::record::REALTIME_NS).unwrap_or(0)
     }
 
     /// The whole header.
@@ -385,21 +395,51 @@ impl<W: Words> RecordView<'_, W> {
     #[inline]
     #[must_use]
     pub fn word(&self, column: usize) -> u64 {
-        if column < self.columns {
-            self.ring.words.load(self.slot + RecordHeader::WORDS + column)
-        } else {
-            crate::record::ABSENT
-        }
+        // The span ends with the record's last column.
+        self.span.load(RecordHeader::WORDS.saturating_add(column)).unwrap_or(ABSENT)
+    }
+
+    /// Header and columns in place: of a mapped ring, a slice of atomics.
+    #[inline]
+    #[must_use]
+    pub fn span(&self) -> W::Span<'a> {
+        self.span
+    }
+
+    /// The words of all columns, in order.
+    #[inline]
+    pub fn words(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.span.words(RecordHeader::WORDS)
     }
 
     /// The value of a series, if this record has it and it was measured.
     #[inline]
     #[must_use]
     pub fn value(&self, column: &Column) -> Option<Value> {
+        Value::of_word(self.word_of(column), column.repr)
+    }
+
+    /// The value of an integer series, if this record has it and it was measured.
+    #[inline]
+    #[must_use]
+    pub fn u64(&self, column: &Column) -> Option<u64> {
+        if column.repr == Repr::U64 { u64_of_word(self.word_of(column)) } else { None }
+    }
+
+    /// The value of a series of doubles, if this record has it and it was measured.
+    #[inline]
+    #[must_use]
+    pub fn f64(&self, column: &Column) -> Option<f64> {
+        if column.repr == Repr::F64 { f64_of_word(self.word_of(column)) } else { None }
+    }
+
+    /// The word of a series, absent where this record does not have it.
+    #[inline]
+    fn word_of(&self, column: &Column) -> u64 {
         let last = self.ring.words.load(column.last_word);
         let covered = (column.first..=last).contains(&self.seq);
         let here = column.ring == self.ring.header.ring_id[0];
-        (covered && here).then(|| Value::of_word(self.word(column.index), column.repr)).flatten()
+        if covered && here { self.span.load(column.offset).unwrap_or(ABSENT) } else { ABSENT }
     }
 
     /// Copies the record, which becomes the width of this one.

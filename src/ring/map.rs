@@ -112,6 +112,11 @@ fn len_of(bytes: u64) -> io::Result<usize> {
 macro_rules! words_of {
     ($map:ty) => {
         impl Words for $map {
+            type Span<'a> = &'a [AtomicU64];
+            #[inline]
+            fn span(&self, start: usize, len: usize) -> &[AtomicU64] {
+                self.0.words().span(start, len)
+            }
             #[inline]
             fn len(&self) -> usize {
                 self.0.len_words

@@ -25,5 +25,5 @@ pub use map::ReadMap;
 pub use place::{PlaceError, RunDir};
 pub use pread::PreadWords;
 pub use reader::{Liveness, OpenError, Reader, Wait, liveness, open_untrusted};
-pub use words::{Words, WordsMut, heap_words};
+pub use words::{Indexed, Span, Words, WordsMut, heap_words};
 pub use writer::{Before, Opening, WriteError, Writer, WriterOptions};

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use super::words::Words;
+use super::words::{Indexed, Words};
 
 /// Words read with pread(2), each time anew.
 ///
@@ -40,6 +40,12 @@ impl PreadWords {
 }
 
 impl Words for PreadWords {
+    type Span<'a> = Indexed<'a, Self>;
+
+    fn span(&self, start: usize, len: usize) -> Indexed<'_, Self> {
+        Indexed::new(self, start, len)
+    }
+
     fn len(&self) -> usize {
         self.len_words
     }

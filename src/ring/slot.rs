@@ -49,10 +49,18 @@ pub(crate) fn observe<W: Words + ?Sized, T>(
     seq: u64,
     f: impl FnOnce() -> T,
 ) -> Result<T, ReadError> {
-    check(words.load(slot), seq)?;
+    let wanted = stable(seq)?;
+    let found = words.load(slot);
+    if found != wanted {
+        return Err(missed(found, wanted));
+    }
     fence(Ordering::Acquire); // B
     let result = f();
-    recheck(words, slot, seq)?;
+    fence(Ordering::Acquire); // A
+    let found = words.load(slot);
+    if found != wanted {
+        return Err(missed(found, wanted));
+    }
     Ok(result)
 }
 
@@ -65,7 +73,8 @@ pub(crate) fn recheck<W: Words + ?Sized>(
     seq: u64,
 ) -> Result<(), ReadError> {
     fence(Ordering::Acquire); // A
-    check(words.load(slot), seq)
+    let (found, wanted) = (words.load(slot), stable(seq)?);
+    if found == wanted { Ok(()) } else { Err(missed(found, wanted)) }
 }
 
 /// Loads the head so that every record up to it is found stable or gone, never half written.
@@ -76,21 +85,17 @@ pub(crate) fn head<W: Words + ?Sized>(words: &W) -> u64 {
     head
 }
 
-/// Compares what a slot says with the record that is asked for. Of a sequence that no record has,
-/// twice it would be 0, as in an empty slot, or overflow into what some other record says.
+/// What a slot says when the record `seq` is stable in it. Of a sequence that no record has, twice it
+/// would be 0, as in an empty slot, or overflow into what some other record says.
 #[inline]
-fn check(found: u64, seq: u64) -> Result<(), ReadError> {
-    if seq.wrapping_sub(1) >= SEQUENCE_MAX {
-        return Err(ReadError::Corrupt);
-    }
-    let wanted = seq * 2;
-    if found == wanted {
-        Ok(())
-    } else if found < wanted {
-        Err(ReadError::NotYet)
-    } else {
-        Err(ReadError::Overrun)
-    }
+fn stable(seq: u64) -> Result<u64, ReadError> {
+    if seq.wrapping_sub(1) < SEQUENCE_MAX { Ok(seq * 2) } else { Err(ReadError::Corrupt) }
+}
+
+/// Why a slot that says `found` does not have the record that `wanted` stands for.
+#[cold]
+fn missed(found: u64, wanted: u64) -> ReadError {
+    if found < wanted { ReadError::NotYet } else { ReadError::Overrun }
 }
 
 #[cfg(test)]
@@ -174,6 +179,10 @@ mod loom_model {
     }
 
     impl Words for Modelled {
+        type Span<'a> = super::super::Indexed<'a, Self>;
+        fn span(&self, start: usize, len: usize) -> super::super::Indexed<'_, Self> {
+            super::super::Indexed::new(self, start, len)
+        }
         fn len(&self) -> usize {
             self.0.len()
         }

@@ -8,6 +8,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// loads a word once and checks what it then holds. This is the one place through which the decoder
 /// sees a ring; it does not know whether it reads a mapping, a file or a test's vector.
 pub trait Words {
+    /// See [`Words::span`].
+    type Span<'a>: Span
+    where
+        Self: 'a;
+
     /// How many words there are. Never changes.
     fn len(&self) -> usize;
 
@@ -23,9 +28,69 @@ pub trait Words {
         }
     }
 
+    /// The `len` words from `start`, found once to be loaded from many times. What lies outside of
+    /// these words is left out of it.
+    fn span(&self, start: usize, len: usize) -> Self::Span<'_>;
+
     /// Whether there are no words.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Some neighbouring words of a [`Words`].
+pub trait Span: Copy {
+    /// Loads a word as [`Words::load`] does; `None` outside.
+    fn load(self, offset: usize) -> Option<u64>;
+
+    /// Loads the words from `offset` on, one after another.
+    fn words(self, offset: usize) -> impl ExactSizeIterator<Item = u64>;
+}
+
+impl Span for &[AtomicU64] {
+    #[inline]
+    fn load(self, offset: usize) -> Option<u64> {
+        self.get(offset).map(|word| word.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn words(self, offset: usize) -> impl ExactSizeIterator<Item = u64> {
+        self.get(offset..).unwrap_or_default().iter().map(|word| word.load(Ordering::Relaxed))
+    }
+}
+
+/// The [`Span`] of words that have no better one: each load goes through [`Words::load`].
+#[derive(Debug)]
+pub struct Indexed<'a, W: ?Sized> {
+    words: &'a W,
+    start: usize,
+    len: usize,
+}
+
+impl<'a, W: Words + ?Sized> Indexed<'a, W> {
+    /// The `len` words of `words` from `start`.
+    pub fn new(words: &'a W, start: usize, len: usize) -> Self {
+        Self { words, start, len }
+    }
+}
+
+// Derived, these would ask that the words can be copied as well.
+impl<W: ?Sized> Clone for Indexed<'_, W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<W: ?Sized> Copy for Indexed<'_, W> {}
+
+impl<W: Words + ?Sized> Span for Indexed<'_, W> {
+    fn load(self, offset: usize) -> Option<u64> {
+        (offset < self.len).then(|| self.words.load(self.start.saturating_add(offset)))
+    }
+
+    fn words(self, offset: usize) -> impl ExactSizeIterator<Item = u64> {
+        let start = self.start.saturating_add(offset);
+        (0..self.len.saturating_sub(offset))
+            .map(move |word| self.words.load(start.saturating_add(word)))
     }
 }
 
@@ -54,6 +119,14 @@ pub trait WordsMut: Words {
 }
 
 impl Words for [AtomicU64] {
+    type Span<'a> = &'a [AtomicU64];
+
+    #[inline]
+    fn span(&self, start: usize, len: usize) -> &[AtomicU64] {
+        let end = start.saturating_add(len).min(self.len());
+        self.get(start..end).unwrap_or_default()
+    }
+
     #[inline]
     fn len(&self) -> usize {
         self.len()
@@ -97,6 +170,9 @@ impl WordsMut for [AtomicU64] {
 macro_rules! forward_words {
     ($($target:ty),*) => {$(
         impl<W: Words + ?Sized> Words for $target {
+            type Span<'a> = W::Span<'a> where Self: 'a;
+            #[inline]
+            fn span(&self, start: usize, len: usize) -> W::Span<'_> { (**self).span(start, len) }
             #[inline]
             fn len(&self) -> usize { (**self).len() }
             #[inline]

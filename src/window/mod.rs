@@ -74,7 +74,7 @@ pub enum GapReason {
 }
 
 /// What walking a window yields.
-pub enum Event<'a, W> {
+pub enum Event<'a, W: Words> {
     /// A record, in place.
     Record(RecordView<'a, W>),
     /// Something that stands between two records.
@@ -168,7 +168,7 @@ impl<'a, W: Words> Window<'a, W> {
 }
 
 /// The events of a window, oldest first. Made by [`Window::read`].
-pub struct Events<'a, W> {
+pub struct Events<'a, W: Words> {
     window: Window<'a, W>,
     next: u64,
     /// Records missing since the last one that was there.

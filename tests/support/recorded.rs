@@ -1,35 +1,13 @@
 //! Rings with a made-up past: every record is told what its clocks said.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tachograph::record::{Record, Schema, flags};
 use tachograph::ring::{Opening, RunDir, Writer, WriterOptions};
 
-/// A fresh directory in memory, gone when dropped.
-pub(crate) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(crate) fn new() -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            PathBuf::from(format!("/dev/shm/tachograph-test-{}-{number}", std::process::id()));
-        std::fs::create_dir(&path).expect("a directory in /dev/shm");
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+#[path = "scratch.rs"]
+mod scratch;
+use scratch::Scratch;
 
 /// A recorder whose clocks are set by hand. Restarting it begins a new epoch in the same ring.
 pub(crate) struct Recorded {

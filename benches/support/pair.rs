@@ -1,0 +1,116 @@
+//! Two ways to the same result, timed side by side.
+//!
+//! A machine that others use is fast one moment and slow the next. Two figures from different
+//! moments say little about each other; the ratio of two that were taken right after one another
+//! does. So the sides alternate, a ratio is made of each round, and the median of those is judged.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// A side is repeated until it has run this long, so that the clock's own cost does not count.
+const BATCH_MIN: Duration = Duration::from_millis(5);
+
+/// What the ratio is to reach.
+#[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "each benchmark has goals of its own kind")]
+pub(crate) enum Goal {
+    /// Ours takes at most one part in so many of what theirs takes.
+    Faster(f64),
+    /// Ours takes at most so many times what theirs takes.
+    AtMost(f64),
+    /// Only shown.
+    None,
+}
+
+/// What came out of [`pair`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    /// Median seconds of one call of ours.
+    pub(crate) ours: f64,
+    /// Median seconds of one call of theirs.
+    #[allow(dead_code, reason = "not every benchmark looks at both")]
+    pub(crate) theirs: f64,
+}
+
+/// Times `ours` and `theirs` in turn for `rounds` rounds and prints a line with both medians, the
+/// ratio with its spread (how many times faster, or how many times the cost), and whether it reaches
+/// `goal`.
+///
+/// `name` is what is measured and what it is measured against, as in `("json/numbers", "peer")`.
+/// A goal that is missed is said and nothing more: the process does not fail for it.
+#[expect(clippy::print_stdout, reason = "the report")]
+pub(crate) fn pair<A, B>(
+    name: (&str, &str),
+    goal: Goal,
+    rounds: usize,
+    mut ours: impl FnMut() -> A,
+    mut theirs: impl FnMut() -> B,
+) -> Outcome {
+    assert!(rounds > 0, "a median needs a round");
+    // Also warms up caches, branch predictors and buffers that grow.
+    let (ours_calls, theirs_calls) = (calls_per_batch(&mut ours), calls_per_batch(&mut theirs));
+    let mut ours_times = Vec::with_capacity(rounds);
+    let mut theirs_times = Vec::with_capacity(rounds);
+    let mut ratios = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        let a = seconds_per_call(&mut ours, ours_calls);
+        let b = seconds_per_call(&mut theirs, theirs_calls);
+        ours_times.push(a);
+        theirs_times.push(b);
+        ratios.push(if matches!(goal, Goal::Faster(_)) { b / a } else { a / b });
+    }
+    let [ratio, low, high] = median_min_max(&mut ratios);
+    let outcome = Outcome {
+        ours: median_min_max(&mut ours_times)[0],
+        theirs: median_min_max(&mut theirs_times)[0],
+    };
+    let verdict = |met| if met { "met" } else { "MISSED" };
+    let judged = match goal {
+        Goal::Faster(times) => format!("goal >= {times}x faster  {}", verdict(ratio >= times)),
+        Goal::AtMost(times) => format!("goal <= {times}x the cost  {}", verdict(ratio <= times)),
+        Goal::None => "shown only".to_owned(),
+    };
+    println!(
+        "{:<44} ours {:>9}  {} {:>9}  ratio {ratio:.2}x [{low:.2}..{high:.2}]  {judged}",
+        name.0,
+        text(outcome.ours),
+        name.1,
+        text(outcome.theirs),
+    );
+    outcome
+}
+
+/// How many calls take at least [`BATCH_MIN`].
+fn calls_per_batch<T>(side: &mut impl FnMut() -> T) -> u32 {
+    let mut calls = 1;
+    loop {
+        let seconds = seconds_per_call(side, calls) * f64::from(calls);
+        if seconds >= BATCH_MIN.as_secs_f64() {
+            return calls;
+        }
+        calls *= 2;
+    }
+}
+
+fn seconds_per_call<T>(side: &mut impl FnMut() -> T, calls: u32) -> f64 {
+    let start = Instant::now();
+    for _ in 0..calls {
+        black_box(side());
+    }
+    start.elapsed().as_secs_f64() / f64::from(calls)
+}
+
+fn median_min_max(figures: &mut [f64]) -> [f64; 3] {
+    figures.sort_by(f64::total_cmp);
+    [figures[figures.len() / 2], figures[0], figures[figures.len() - 1]]
+}
+
+/// Three digits or more, in a unit that fits.
+pub(crate) fn text(seconds: f64) -> String {
+    let nanoseconds = seconds * 1e9;
+    match nanoseconds {
+        ..1e4 => format!("{nanoseconds:.1} ns"),
+        ..1e7 => format!("{:.1} us", nanoseconds / 1e3),
+        _ => format!("{:.1} ms", nanoseconds / 1e6),
+    }
+}

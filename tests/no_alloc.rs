@@ -1,0 +1,169 @@
+//! After the first tick nothing on sample, publish, read, window and encode allocates.
+//!
+//! The allocator counts per thread, so that the test harness's own threads do not show.
+
+#![allow(unsafe_code, reason = "an allocator cannot be written without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use tachograph::record::{Record, Schema};
+use tachograph::ring::{Opening, Ring, RunDir, Words, Writer, WriterOptions};
+use tachograph::sample::{Roots, Sampler, Selection};
+use tachograph::window::{Event, Grid, Window};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call is passed on to the system's allocator unchanged; counting does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's obligations are passed on unchanged.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's obligations are passed on unchanged.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's obligations are passed on unchanged.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How many allocations `f` makes on this thread.
+fn allocations(f: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    f();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+#[path = "support/scratch.rs"]
+mod scratch;
+use scratch::Scratch;
+
+/// A recorder of this host, as the program puts it together.
+struct Host {
+    _scratch: Scratch,
+    schema: Schema,
+    sampler: Sampler,
+    record: Record,
+    writer: Writer,
+    ticks: u64,
+}
+
+/// 2026-11-22, and a record each second from there on.
+const START_NS: u64 = 1_795_000_000_000_000_000;
+const S: u64 = 1_000_000_000;
+
+impl Host {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let dir = RunDir::for_writing(Some(scratch.path())).expect("a run directory");
+        let opening = Opening::of(&dir, "host").expect("the lane is free");
+        let mut schema = Schema::new();
+        let sampler = Sampler::open(&Roots::default(), &Selection::default(), &mut schema);
+        let options =
+            WriterOptions { interval: Duration::from_secs(1), depth_records: 4096, mode: 0o644 };
+        let (writer, _) = opening.start(&options, &mut schema).expect("a ring");
+        let record = Record::new(schema.width());
+        Self { _scratch: scratch, schema, sampler, record, writer, ticks: 0 }
+    }
+
+    fn sample(&mut self) {
+        self.sampler.tick(self.ticks, self.ticks == 0, &mut self.schema, &mut self.record);
+        assert_eq!(self.sampler.drain_events().count(), 0);
+        assert!(self.schema.changes().is_empty(), "a steady machine");
+    }
+
+    fn publish(&mut self) {
+        self.record.header.realtime_ns = START_NS + self.ticks * S;
+        self.record.header.boottime_ns = self.ticks * S;
+        self.ticks += 1;
+        self.writer.publish(&mut self.record);
+        self.writer.wake();
+    }
+}
+
+#[test]
+fn steady_tick_and_publish_allocate_nothing() {
+    let mut host = Host::new();
+    host.sample();
+    host.publish();
+    let made = allocations(|| {
+        for _ in 0..500 {
+            host.sample();
+            host.publish();
+        }
+    });
+    assert_eq!(made, 0, "in 500 ticks");
+    assert!(host.writer.ring().latest(|view| view.columns()).expect("a record") > 100);
+}
+
+#[test]
+fn reads_and_windows_allocate_nothing() {
+    let mut host = Host::new();
+    host.sample();
+    (0..2000).for_each(|_| host.publish());
+    let ring = host.writer.ring();
+    let reader = host.writer.reader().expect("a reader");
+    let mut record = Record::new(host.schema.width());
+    let load = ring.find("host", "load1").expect("a series");
+    let seen = |ring: &Ring<tachograph::ring::ReadMap>, window: Window<'_, _>| {
+        let count = |event: Event<'_, _>| u64::from(matches!(event, Event::Record(_)));
+        assert!(ring.words().len() > 0);
+        window.read(|events| events.map(count).sum::<u64>()).expect("nobody writes")
+    };
+    let table: [(&str, &mut dyn FnMut()); 7] = [
+        ("latest", &mut || {
+            assert!(ring.latest(|view| view.value(&load)).expect("a record").is_some())
+        }),
+        ("read", &mut || assert_eq!(ring.read(7, |view| view.seq()), Ok(7))),
+        ("read_into", &mut || assert_eq!(ring.read_into(9, &mut record), Ok(()))),
+        ("wait", &mut || {
+            let wait = reader.wait(5, Duration::ZERO);
+            assert_eq!(wait, tachograph::ring::Wait::Published(2000));
+        }),
+        ("window by time", &mut || {
+            let window = Window::between(&ring, START_NS + 99 * S, START_NS + 199 * S);
+            assert_eq!(seen(&ring, window), 100);
+        }),
+        ("window by sequence", &mut || assert_eq!(seen(&ring, Window::newest(&ring, 50)), 50)),
+        ("grid", &mut || assert_eq!(Grid::new(&ring, 10 * S).iter().count(), 200)),
+    ];
+    for (what, act) in table {
+        assert_eq!(allocations(act), 0, "{what}");
+    }
+}
+
+#[cfg(feature = "encode")]
+#[test]
+fn encoding_into_a_grown_buffer_allocates_nothing() {
+    use tachograph::encode::{PbsAnswer, PbsPlan, PbsQuery};
+    let mut host = Host::new();
+    host.sample();
+    (0..2000).for_each(|_| host.publish());
+    let ring = host.writer.ring();
+    let mut plan = PbsPlan::of(&ring);
+    let mut answer = PbsAnswer::default();
+    let mut text = Vec::new();
+    let mut encode = |history| {
+        text.clear();
+        answer.begin(&ring, PbsQuery { history, start_s: 0 }, (START_NS / S) as i64 + 2000);
+        while answer.part(&ring, &mut plan, &mut text) {}
+        text.len()
+    };
+    let grown = encode(true);
+    assert!(grown > 200_000, "{grown} bytes");
+    assert_eq!(allocations(|| assert_eq!(encode(true), grown)), 0, "history");
+    assert_eq!(allocations(|| assert!(encode(false) > 1000)), 0, "newest");
+}
