@@ -1,5 +1,7 @@
 //! Tachograph.
 
+#[cfg(feature = "encode")]
+pub mod encode;
 pub mod record;
 pub mod ring;
 pub mod window;
