@@ -1,5 +1,12 @@
 //! Text for clients, written straight into the buffer that is sent.
+//!
+//! What does not change between two answers is laid out once, as bytes ([`Points`]); what does
+//! change is written in place between them. After its buffer has grown, nothing here allocates.
 
 mod number;
+mod points;
+mod string;
 
 pub use number::{F64_BYTES_MAX, F64_ROOM, push_f64, push_i64, push_u64, write_f64};
+pub use points::Points;
+pub use string::push_escaped;
