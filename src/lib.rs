@@ -4,8 +4,8 @@
 pub mod encode;
 pub mod record;
 pub mod ring;
-pub mod window;
 pub mod sample;
+pub mod window;
 
 #[cfg(feature = "http")]
 pub mod http;
