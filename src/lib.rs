@@ -2,10 +2,9 @@
 
 #[cfg(feature = "encode")]
 pub mod encode;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod record;
 pub mod ring;
 pub mod sample;
 pub mod window;
-
-#[cfg(feature = "http")]
-pub mod http;

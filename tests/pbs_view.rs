@@ -160,7 +160,7 @@ fn generation_has_the_sixteen_points_with_derived_and_raw_values() {
     assert_eq!(points.len(), 16);
     for ((point, (metric, kind)), value) in points.iter().zip(HOST_POINTS).zip(expected) {
         let wanted = serde_json::json!({
-            "id": "host", "metric": metric, "timestamp": START_S + 20, "type": kind, "value": value,
+            "id": "host", "metric": metric, "timestamp": START_S + 20, "type": kind.as_str(), "value": value,
         });
         assert_eq!(*point, wanted);
     }

@@ -4,9 +4,14 @@
 //! change is written in place between them. After its buffer has grown, nothing here allocates.
 
 mod number;
+mod pbs;
 mod points;
 mod string;
 
 pub use number::{F64_BYTES_MAX, F64_ROOM, push_f64, push_i64, push_u64, write_f64};
+pub use pbs::{
+    GENERATIONS_MAX, HISTORY_S, HOST_POINTS, HostValues, PART_BYTES, PbsAnswer, PbsPlan, PbsQuery,
+    STEP_S,
+};
 pub use points::Points;
 pub use string::push_escaped;

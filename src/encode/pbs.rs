@@ -5,6 +5,7 @@
 //! from the ring's raw counters when they are asked for.
 
 use super::Points;
+use crate::record::{Kind, Repr};
 use crate::ring::{Directory, ReadError, RecordView, Ring, Value, Words};
 use crate::window::derive::{CPU_MODES, CpuTimes, cpu_shares};
 use crate::window::{Generation, Grid};
@@ -18,31 +19,34 @@ pub const HISTORY_S: i64 = 30 * 60;
 pub const GENERATIONS_MAX: usize = 512;
 /// A part of an answer is closed when it has this many bytes.
 pub const PART_BYTES: usize = 64 << 10;
-/// How often a part is begun again because the directory changed under it.
-const PART_TRIES: u32 = 4;
+/// How often a record is read again because the directory changed under it.
+const PLAN_TRIES: u32 = 4;
 
 const NS_PER_S: u64 = 1_000_000_000;
 const SECTOR_BYTES: f64 = 512.0;
 
-/// The points of the id `host`, in their order.
-const HOST_POINTS: [(&str, &str); 16] = [
-    ("cpu_current", "gauge"),
-    ("cpu_iowait", "gauge"),
-    ("cpu_avg1", "gauge"),
-    ("cpu_avg5", "gauge"),
-    ("cpu_avg15", "gauge"),
-    ("mem_total", "gauge"),
-    ("mem_used", "gauge"),
-    ("swap_total", "gauge"),
-    ("swap_used", "gauge"),
-    ("net_in", "derive"),
-    ("net_out", "derive"),
-    ("disk_total", "gauge"),
-    ("disk_used", "gauge"),
-    ("disk_available", "gauge"),
-    ("disk_read", "derive"),
-    ("disk_write", "derive"),
+/// Metric and type of the points of the id `host`, in their order.
+pub const HOST_POINTS: [(&str, Kind); 16] = [
+    ("cpu_current", Kind::Gauge),
+    ("cpu_iowait", Kind::Gauge),
+    ("cpu_avg1", Kind::Gauge),
+    ("cpu_avg5", Kind::Gauge),
+    ("cpu_avg15", Kind::Gauge),
+    ("mem_total", Kind::Gauge),
+    ("mem_used", Kind::Gauge),
+    ("swap_total", Kind::Gauge),
+    ("swap_used", Kind::Gauge),
+    ("net_in", Kind::Derive),
+    ("net_out", Kind::Derive),
+    ("disk_total", Kind::Gauge),
+    ("disk_used", Kind::Gauge),
+    ("disk_available", Kind::Gauge),
+    ("disk_read", Kind::Derive),
+    ("disk_write", Kind::Derive),
 ];
+
+/// One value per line of [`HOST_POINTS`], NaN where there is none.
+pub type HostValues = [f64; HOST_POINTS.len()];
 
 /// What is asked of the view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,14 +94,14 @@ struct Stretch {
     column: usize,
     first: u64,
     last: u64,
-    repr: crate::record::Repr,
+    repr: Repr,
 }
 
 impl Track {
     fn of(directory: &Directory, object: &str, metric: &str) -> Self {
-        let of_series = directory.iter().filter(|entry| {
-            &*entry.series.metric == metric && &*entry.series.object == object
-        });
+        let of_series = directory
+            .iter()
+            .filter(|entry| &*entry.series.metric == metric && &*entry.series.object == object);
         // The newest first: it is asked for most.
         let stretches = of_series.rev().map(|entry| Stretch {
             column: entry.column,
@@ -110,7 +114,8 @@ impl Track {
 
     fn value<W: Words>(&self, view: &RecordView<'_, W>) -> Option<Value> {
         let seq = view.seq();
-        let stretch = self.0.iter().find(|stretch| (stretch.first..=stretch.last).contains(&seq))?;
+        let stretch =
+            self.0.iter().find(|stretch| (stretch.first..=stretch.last).contains(&seq))?;
         Value::of_word(view.word(stretch.column), stretch.repr)
     }
 
@@ -131,8 +136,8 @@ impl PbsPlan {
     #[must_use]
     pub fn of<W: Words>(ring: &Ring<W>) -> Self {
         let directory = ring.directory();
-        let host = |metric| Track::of(&directory, "host", metric);
-        let root = |metric| Track::of(&directory, "filesystem/", metric);
+        let host = |metric: &str| Track::of(&directory, "host", metric);
+        let root = |metric: &str| Track::of(&directory, "filesystem/", metric);
         let mut nics: Vec<Nic> = Vec::new();
         for entry in directory.iter().filter(|entry| &*entry.series.metric == "physical") {
             let object = &entry.series.object;
@@ -175,12 +180,39 @@ impl PbsPlan {
         ring.header().ring_id == self.ring_id && ring.directory_changes() == self.changes
     }
 
+    /// The values of the record `seq`, and its CPU times for the next one. Shares of CPU time are
+    /// those since `before`, or since boot. The plan is made anew when the directory has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] when the record is not there.
+    pub fn measure<W: Words>(
+        &mut self,
+        ring: &Ring<W>,
+        seq: u64,
+        before: Option<&CpuTimes>,
+    ) -> Result<(HostValues, CpuTimes), ReadError> {
+        for _ in 0..PLAN_TRIES {
+            let (mut values, times) =
+                ring.read(seq, |view| (self.levels(&view), self.cpu_times(&view)))?;
+            if self.is_current(ring) {
+                let shares = cpu_shares(before, &times);
+                values[0] = shares.map_or(f64::NAN, |shares| shares.busy);
+                values[1] = shares.map_or(f64::NAN, |shares| shares.iowait);
+                return Ok((values, times));
+            }
+            *self = Self::of(ring);
+        }
+        // A directory that changes faster than it can be read belongs to no sane recorder.
+        Err(ReadError::Corrupt)
+    }
+
     fn cpu_times<W: Words>(&self, view: &RecordView<'_, W>) -> CpuTimes {
         std::array::from_fn(|mode| self.cpu[mode].u64(view))
     }
 
-    /// The values of [`HOST_POINTS`] but the first two, NaN where there is none.
-    fn levels<W: Words>(&self, view: &RecordView<'_, W>, values: &mut [f64; HOST_POINTS.len()]) {
+    /// The values of a record by itself: all of [`HOST_POINTS`] but the shares of CPU time.
+    fn levels<W: Words>(&self, view: &RecordView<'_, W>) -> HostValues {
         let used = |total: &Track, free: &Track| {
             let (total, free) = (total.u64(view)?, free.u64(view)?);
             Some(total.saturating_sub(free) as f64)
@@ -202,9 +234,11 @@ impl PbsPlan {
             bytes(&self.read_sectors),
             bytes(&self.written_sectors),
         ];
+        let mut values = [f64::NAN; HOST_POINTS.len()];
         for (value, found) in values[2..].iter_mut().zip(found) {
             *value = found.unwrap_or(f64::NAN);
         }
+        values
     }
 
     /// Bytes over all interfaces with hardware behind them; `None` on a host without any.
@@ -257,10 +291,10 @@ impl PbsAnswer {
         let grid = Grid::new(ring, STEP_S * NS_PER_S);
         if !query.history {
             let newest = grid.newest();
-            chosen.extend(newest.map(|generation| Chosen {
-                timestamp_s: timestamp_s(&generation),
-                generation,
-            }));
+            chosen.extend(
+                newest
+                    .map(|generation| Chosen { timestamp_s: timestamp_s(&generation), generation }),
+            );
             return;
         }
         let after_s = query.start_s.max(now_s.saturating_sub(HISTORY_S + 1));
@@ -296,14 +330,13 @@ impl PbsAnswer {
         out: &mut Vec<u8>,
     ) -> bool {
         let end = out.len() + PART_BYTES;
-        let mut values = [f64::NAN; HOST_POINTS.len()];
         while let Some(Chosen { generation, timestamp_s }) = self.chosen.get(self.next).copied() {
             if out.len() >= end {
                 return true;
             }
             self.next += 1;
-            match self.measure(ring, plan, &generation, &mut values) {
-                Ok(()) => plan.points.encode(timestamp_s, &values, &mut self.first, out),
+            match self.measure(ring, plan, &generation) {
+                Ok(values) => plan.points.encode(timestamp_s, &values, &mut self.first, out),
                 Err(_) => self.overrun += 1,
             }
         }
@@ -321,33 +354,14 @@ impl PbsAnswer {
         ring: &Ring<W>,
         plan: &mut PbsPlan,
         generation: &Generation,
-        values: &mut [f64; HOST_POINTS.len()],
-    ) -> Result<(), ReadError> {
-        let mut tries = 0;
-        loop {
-            let before = match (generation.base, self.base) {
-                (Some(base), Some((seq, times))) if base == seq => Some(times),
-                (Some(base), _) => Some(ring.read(base, |view| plan.cpu_times(&view))?),
-                (None, _) => None,
-            };
-            let times = ring.read(generation.seq, |view| {
-                plan.levels(&view, values);
-                plan.cpu_times(&view)
-            })?;
-            if plan.is_current(ring) {
-                let shares = cpu_shares(before.as_ref(), &times);
-                values[0] = shares.map_or(f64::NAN, |shares| shares.busy);
-                values[1] = shares.map_or(f64::NAN, |shares| shares.iowait);
-                self.base = Some((generation.seq, times));
-                return Ok(());
-            }
-            tries += 1;
-            if tries == PART_TRIES {
-                // A directory that changes faster than it can be read belongs to no sane recorder.
-                return Err(ReadError::Corrupt);
-            }
-            self.base = None;
-            *plan = PbsPlan::of(ring);
-        }
+    ) -> Result<HostValues, ReadError> {
+        let before = match (generation.base, self.base) {
+            (Some(base), Some((seq, times))) if base == seq => Some(times),
+            (Some(base), _) => Some(plan.measure(ring, base, None)?.1),
+            (None, _) => None,
+        };
+        let (values, times) = plan.measure(ring, generation.seq, before.as_ref())?;
+        self.base = Some((generation.seq, times));
+        Ok(values)
     }
 }
