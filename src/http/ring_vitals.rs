@@ -88,7 +88,8 @@ impl Vitals for RingVitals {
         let followed = self.follow(&mut reader);
         let state = if followed.is_ok() { "" } else { "unreadable" };
         let Some(reader) = &*reader else {
-            let state = if matches!(followed, Err(OpenError::Missing(_))) { "absent" } else { state };
+            let state =
+                if matches!(followed, Err(OpenError::Missing(_))) { "absent" } else { state };
             return Freshness { newest_age: None, limit: Duration::ZERO, state };
         };
         let ring = reader.ring();
