@@ -168,7 +168,9 @@ pub(crate) fn parse(
         Ok(Cli { common, command: None }) => {
             return Ok((common, Command::Run(RunFlags::default())));
         }
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+        {
             return Err(error);
         }
         Err(error) => error,

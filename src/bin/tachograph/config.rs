@@ -118,7 +118,8 @@ pub(crate) fn check(common: &Common, flags: RunFlags) -> anyhow::Result<()> {
         Some(path) => writeln!(out, "{}: sound", path.display())?,
         None => writeln!(out, "no configuration file; these are the defaults and flags")?,
     }
-    let run_dir = settings.run_dir.as_deref().map_or("(found at start)".into(), Path::to_string_lossy);
+    let run_dir =
+        settings.run_dir.as_deref().map_or("(found at start)".into(), Path::to_string_lossy);
     writeln!(out, "run_dir   {run_dir}")?;
     writeln!(out, "interval  {:?}", settings.interval)?;
     writeln!(out, "depth     {}", crate::show::span(settings.depth.duration()))?;
@@ -135,8 +136,12 @@ pub(crate) fn check(common: &Common, flags: RunFlags) -> anyhow::Result<()> {
     for address in &settings.listen {
         writeln!(out, "listen    {address}")?;
     }
-    let Limits { connections_max, header_timeout, idle_timeout, write_timeout, .. } = settings.limits;
-    writeln!(out, "limits    {connections_max} connections, header {header_timeout:?}, idle {idle_timeout:?}, write {write_timeout:?}")?;
+    let Limits { connections_max, header_timeout, idle_timeout, write_timeout, .. } =
+        settings.limits;
+    writeln!(
+        out,
+        "limits    {connections_max} connections, header {header_timeout:?}, idle {idle_timeout:?}, write {write_timeout:?}"
+    )?;
     Ok(())
 }
 
@@ -145,7 +150,10 @@ fn read(path: Option<&Path>) -> anyhow::Result<File> {
     let reading = || format!("cannot read the configuration {}", path.display());
     let size = fs::metadata(path).with_context(reading)?.len();
     if size > FILE_BYTES_MAX {
-        bail!("the configuration {} has {size} bytes; {FILE_BYTES_MAX} is the most", path.display());
+        bail!(
+            "the configuration {} has {size} bytes; {FILE_BYTES_MAX} is the most",
+            path.display()
+        );
     }
     let text = fs::read_to_string(path).with_context(reading)?;
     toml::from_str(&text).with_context(|| format!("in the configuration {}", path.display()))
@@ -197,7 +205,11 @@ fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Setting
             .connections_max
             .or(file.http.connections_max)
             .unwrap_or(defaults.connections_max),
-        header_timeout: pick(serve.header_timeout, file.http.header_timeout, defaults.header_timeout),
+        header_timeout: pick(
+            serve.header_timeout,
+            file.http.header_timeout,
+            defaults.header_timeout,
+        ),
         idle_timeout: pick(serve.idle_timeout, file.http.idle_timeout, defaults.idle_timeout),
         write_timeout: pick(serve.write_timeout, file.http.write_timeout, defaults.write_timeout),
         ..defaults

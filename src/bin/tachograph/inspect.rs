@@ -22,23 +22,47 @@ pub(crate) fn inspect(common: &Common, flags: &InspectFlags) -> anyhow::Result<E
     let mut out = io::BufWriter::new(io::stdout().lock());
     let reach = Duration::from_nanos(interval_ns.saturating_mul(geometry.slot_count));
     writeln!(out, "{}", path.display())?;
-    writeln!(out, "format     version {version}, {} ({} bytes)", show::bytes(geometry.file_bytes), geometry.file_bytes)?;
+    writeln!(
+        out,
+        "format     version {version}, {} ({} bytes)",
+        show::bytes(geometry.file_bytes),
+        geometry.file_bytes
+    )?;
     writeln!(out, "made       {}", show::moment(created_ns))?;
     writeln!(out, "ring id    {:016x}{:016x}", ring_id[0], ring_id[1])?;
     writeln!(out, "boot id    {:016x}{:016x}", boot_id[0], boot_id[1])?;
     writeln!(out, "interval   {:?}", Duration::from_nanos(interval_ns))?;
-    writeln!(out, "slots      {} of {} bytes, {}", geometry.slot_count, geometry.slot_bytes, show::span(reach))?;
+    writeln!(
+        out,
+        "slots      {} of {} bytes, {}",
+        geometry.slot_count,
+        geometry.slot_bytes,
+        show::span(reach)
+    )?;
     writeln!(out, "columns    {} at offset {}", geometry.column_capacity, geometry.slots_offset)?;
-    writeln!(out, "directory  {} entries at offset {}", geometry.entry_capacity, geometry.directory_offset)?;
+    writeln!(
+        out,
+        "directory  {} entries at offset {}",
+        geometry.entry_capacity, geometry.directory_offset
+    )?;
     writeln!(out, "names      {} bytes at offset {}", geometry.arena_bytes, geometry.arena_offset)?;
     let directory = ring.directory();
     let live = directory.iter().filter(|entry| entry.lives()).count();
     writeln!(out, "series     {live} live, {} ended", directory.iter().count() - live)?;
     let epoch = ring.epoch();
-    writeln!(out, "writer     {}, process {}, epoch {epoch}", liveness(&ring, &file), ring.writer_pid())?;
+    writeln!(
+        out,
+        "writer     {}, process {}, epoch {epoch}",
+        liveness(&ring, &file),
+        ring.writer_pid()
+    )?;
 
     let found = audit(&ring);
-    writeln!(out, "records    {}, from {} to {}; {} missing in between", found.records, found.oldest, found.found_head, found.missing)?;
+    writeln!(
+        out,
+        "records    {}, from {} to {}; {} missing in between",
+        found.records, found.oldest, found.found_head, found.missing
+    )?;
     if let (Some(first), Some(last)) = (time(&ring, found.oldest), time(&ring, found.found_head)) {
         writeln!(out, "times      {} to {}", show::moment(first), show::moment(last))?;
     }
@@ -53,7 +77,10 @@ pub(crate) fn inspect(common: &Common, flags: &InspectFlags) -> anyhow::Result<E
             (found.not_finite, "floating point words are neither finite nor absent"),
             (found.damaged_entries, "directory entries cannot be read"),
             (found.overlapping_series, "series share a column with another one at the same time"),
-            (u64::from(ring.words().failed()), "read of the file failed: it is shorter than it was"),
+            (
+                u64::from(ring.words().failed()),
+                "read of the file failed: it is shorter than it was",
+            ),
         ] {
             if count > 0 {
                 writeln!(out, "           {count} {what}")?;
@@ -75,14 +102,26 @@ fn print_directory(out: &mut impl Write, directory: &Directory) -> anyhow::Resul
     let object = |entry: &&tachograph::ring::Entry| entry.series.object.len();
     let objects = directory.iter().map(|entry| object(&entry)).max().unwrap_or(0).max(6);
     writeln!(out)?;
-    writeln!(out, "{:objects$}  {:32} {:8} {:13} {:4} {:>6} {:>12} {:>12}", "OBJECT", "METRIC", "KIND", "UNIT", "REPR", "COLUMN", "FIRST", "LAST")?;
+    writeln!(
+        out,
+        "{:objects$}  {:32} {:8} {:13} {:4} {:>6} {:>12} {:>12}",
+        "OBJECT", "METRIC", "KIND", "UNIT", "REPR", "COLUMN", "FIRST", "LAST"
+    )?;
     for entry in directory.iter() {
         let series = &entry.series;
-        let last = if entry.last == layout::LIVES { "lives".to_owned() } else { entry.last.to_string() };
+        let last =
+            if entry.last == layout::LIVES { "lives".to_owned() } else { entry.last.to_string() };
         writeln!(
             out,
             "{:objects$}  {:32} {:8} {:13} {:4} {:>6} {:>12} {:>12}",
-            series.object, series.metric, series.kind, series.unit, series.repr, entry.column, entry.first, last
+            series.object,
+            series.metric,
+            series.kind,
+            series.unit,
+            series.repr,
+            entry.column,
+            entry.first,
+            last
         )?;
     }
     Ok(())

@@ -6,8 +6,9 @@ use tracing_subscriber::EnvFilter;
 /// Starts to log at `level`, or by a filter as in `tachograph::http=debug,info`.
 pub(crate) fn start(level: &str) -> anyhow::Result<()> {
     use std::io::IsTerminal as _;
-    let filter = EnvFilter::try_new(level)
-        .with_context(|| format!("{level:?} is no log level; write error, warn, info, debug or trace"))?;
+    let filter = EnvFilter::try_new(level).with_context(|| {
+        format!("{level:?} is no log level; write error, warn, info, debug or trace")
+    })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

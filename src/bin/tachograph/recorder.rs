@@ -245,8 +245,10 @@ impl Recording {
             let _ = rustix::thread::set_current_timer_slack(std::num::NonZero::new(1));
             recorder.run(&stopped);
         };
-        let thread =
-            thread::Builder::new().name("recorder".into()).spawn(body).context("cannot start the recorder's thread")?;
+        let thread = thread::Builder::new()
+            .name("recorder".into())
+            .spawn(body)
+            .context("cannot start the recorder's thread")?;
         Ok(Self { stop, thread })
     }
 

@@ -92,9 +92,14 @@ impl Schedule {
 
     /// The tick that is taken at `now`, after the wait.
     pub(crate) fn take(&mut self, now: Now) -> Tick {
-        let (number, due_ns) = self.target.take().unwrap_or((now.realtime_ns / self.interval_ns, now.boottime_ns));
-        let mut tick =
-            Tick { number, lateness_ns: now.boottime_ns.saturating_sub(due_ns), missed: 0, clock_step: false };
+        let (number, due_ns) =
+            self.target.take().unwrap_or((now.realtime_ns / self.interval_ns, now.boottime_ns));
+        let mut tick = Tick {
+            number,
+            lateness_ns: now.boottime_ns.saturating_sub(due_ns),
+            missed: 0,
+            clock_step: false,
+        };
         if let Some((last_number, last)) = self.last {
             let passed_ns = now.boottime_ns.saturating_sub(last.boottime_ns);
             let expected_ns = last.realtime_ns.saturating_add(passed_ns);
@@ -134,7 +139,11 @@ mod tests {
         fn new(interval: Duration) -> Self {
             let now = Now { realtime_ns: 1_000 * DAY + S / 4, boottime_ns: 77 * S };
             let mut machine = Self { now, schedule: Schedule::new(interval) };
-            assert_eq!(machine.schedule.wait(now), Duration::ZERO, "the first tick is taken at once");
+            assert_eq!(
+                machine.schedule.wait(now),
+                Duration::ZERO,
+                "the first tick is taken at once"
+            );
             machine.schedule.take(now);
             machine
         }
@@ -190,7 +199,8 @@ mod tests {
             machine.tick(0);
             let wait = machine.schedule.wait(machine.now).as_nanos() as u64;
             machine.pass(wait);
-            let set = if forward { machine.now.realtime_ns + DAY } else { machine.now.realtime_ns - DAY };
+            let set =
+                if forward { machine.now.realtime_ns + DAY } else { machine.now.realtime_ns - DAY };
             machine.now.realtime_ns = set;
             let tick = machine.schedule.take(machine.now);
             assert_eq!((tick.clock_step, tick.missed, tick.lateness_ns), (true, 0, 0));

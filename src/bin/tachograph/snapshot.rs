@@ -47,8 +47,19 @@ fn print_head(out: &mut impl Write, reader: &Reader, record: &Record) -> anyhow:
     let interval = Duration::from_nanos(ring.header().interval_ns);
     let (oldest, newest) = ring.bounds().unwrap_or((header.seq, header.seq));
     writeln!(out, "ring      {}", reader.path().display())?;
-    writeln!(out, "recorder  {}, process {}, every {interval:?}, epoch {}", reader.liveness(), ring.writer_pid(), header.epoch())?;
-    writeln!(out, "record    {} at {}, {age} ago; the ring has {oldest} to {newest}", header.seq, show::moment(header.realtime_ns))?;
+    writeln!(
+        out,
+        "recorder  {}, process {}, every {interval:?}, epoch {}",
+        reader.liveness(),
+        ring.writer_pid(),
+        header.epoch()
+    )?;
+    writeln!(
+        out,
+        "record    {} at {}, {age} ago; the ring has {oldest} to {newest}",
+        header.seq,
+        show::moment(header.realtime_ns)
+    )?;
     if let Some(account) = Account::of(ring) {
         writeln!(out, "{account}")?;
     }
@@ -72,7 +83,11 @@ fn rows<'a>(record: &Record, directory: &'a Directory) -> Vec<(&'a str, &'a str,
     let covering = directory.iter().filter(|entry| entry.covers(record.header.seq));
     let mut rows: Vec<_> = covering
         .map(|entry| {
-            let word = record.words().get(entry.column).copied().and_then(|word| Value::of(word, &entry.series));
+            let word = record
+                .words()
+                .get(entry.column)
+                .copied()
+                .and_then(|word| Value::of(word, &entry.series));
             let value = word.map_or("-".to_owned(), |value| show::value(value, entry.series.unit));
             (&*entry.series.object, &*entry.series.metric, value)
         })
@@ -99,7 +114,8 @@ pub(crate) fn json_of(record: &Record, directory: &Directory) -> Json {
             Some(Value::F64(value)) => Number::from_f64(value),
             None => None,
         };
-        let metrics = objects.entry(&*entry.series.object).or_insert_with(|| Json::Object(Map::new()));
+        let metrics =
+            objects.entry(&*entry.series.object).or_insert_with(|| Json::Object(Map::new()));
         if let (Json::Object(metrics), Some(number)) = (metrics, number) {
             metrics.insert((*entry.series.metric).into(), Json::Number(number));
         }
@@ -187,9 +203,25 @@ impl std::fmt::Display for Account {
             let value = sorted.get(index.min(sorted.len().saturating_sub(1)));
             value.map_or("-".to_owned(), |ns| show::nanoseconds(*ns as f64))
         };
-        write!(f, "account   {} ticks in {}, {} missed; ", self.ticks, show::span(self.over), self.missed)?;
-        write!(f, "lateness p50 {} p99 {}; ", at(&self.lateness_ns, 0.5), at(&self.lateness_ns, 0.99))?;
-        write!(f, "duration p50 {} p99 {}", at(&self.duration_ns, 0.5), at(&self.duration_ns, 0.99))?;
+        write!(
+            f,
+            "account   {} ticks in {}, {} missed; ",
+            self.ticks,
+            show::span(self.over),
+            self.missed
+        )?;
+        write!(
+            f,
+            "lateness p50 {} p99 {}; ",
+            at(&self.lateness_ns, 0.5),
+            at(&self.lateness_ns, 0.99)
+        )?;
+        write!(
+            f,
+            "duration p50 {} p99 {}",
+            at(&self.duration_ns, 0.5),
+            at(&self.duration_ns, 0.99)
+        )?;
         match self.cpu_share {
             Some(share) => write!(f, "; CPU {:.3} % of a core", share * 100.0),
             None => Ok(()),

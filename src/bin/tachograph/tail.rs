@@ -29,7 +29,12 @@ pub(crate) fn tail(dir: &RunDir, flags: &TailFlags) -> anyhow::Result<()> {
     while !lines.done() {
         match reader.wait(seen, LIVENESS_CHECK) {
             Wait::Published(head) => {
-                lines.print(&mut out, &reader, seen.max(head.saturating_sub(BATCH_MAX)) + 1, head)?;
+                lines.print(
+                    &mut out,
+                    &reader,
+                    seen.max(head.saturating_sub(BATCH_MAX)) + 1,
+                    head,
+                )?;
                 out.flush()?;
                 seen = head;
                 told = Liveness::Live;
@@ -69,14 +74,27 @@ enum Line {
 impl Lines {
     fn new(reader: &Reader, flags: &TailFlags) -> Self {
         let plan = PbsPlan::of(reader.ring());
-        Self { json: flags.json, left: flags.count, printed: 0, plan, before: None, record: Record::default() }
+        Self {
+            json: flags.json,
+            left: flags.count,
+            printed: 0,
+            plan,
+            before: None,
+            record: Record::default(),
+        }
     }
 
     fn done(&self) -> bool {
         self.left == Some(0)
     }
 
-    fn print(&mut self, out: &mut impl Write, reader: &Reader, first: u64, last: u64) -> anyhow::Result<()> {
+    fn print(
+        &mut self,
+        out: &mut impl Write,
+        reader: &Reader,
+        first: u64,
+        last: u64,
+    ) -> anyhow::Result<()> {
         let ring = reader.ring();
         let lines = Window::sequences(ring, first, last).read(|events| {
             let line = |event| match event {
@@ -96,7 +114,7 @@ impl Lines {
                         self.before = None;
                     }
                 }
-                Line::Record(seq, time_ns) if self.json => {
+                Line::Record(seq, _) if self.json => {
                     if ring.read_into(seq, &mut self.record).is_ok() {
                         writeln!(out, "{}", snapshot::json_of(&self.record, &ring.directory()))?;
                         self.count();
@@ -105,7 +123,9 @@ impl Lines {
                 Line::Record(seq, time_ns) => {
                     let before = self.before.as_ref().map(|(_, times, _)| times);
                     // Overwritten since it was found: the next line's gap tells.
-                    let Ok((values, times)) = self.plan.measure(ring, seq, before) else { continue };
+                    let Ok((values, times)) = self.plan.measure(ring, seq, before) else {
+                        continue;
+                    };
                     if self.printed.is_multiple_of(HEADING_EVERY) {
                         writeln!(out, "{HEADING}")?;
                     }
@@ -124,9 +144,11 @@ impl Lines {
     }
 
     fn row(&self, seq: u64, time_ns: u64, values: &HostValues) -> String {
-        let at = |metric: &str| HOST_POINTS.iter().position(|(name, _)| *name == metric).unwrap_or(0);
+        let at =
+            |metric: &str| HOST_POINTS.iter().position(|(name, _)| *name == metric).unwrap_or(0);
         let value = |metric| Some(values[at(metric)]).filter(|value| value.is_finite());
-        let percent = |metric| value(metric).map_or("-".into(), |share| format!("{:.1}", share * 100.0));
+        let percent =
+            |metric| value(metric).map_or("-".into(), |share| format!("{:.1}", share * 100.0));
         let rate = |metric: &str| {
             let (before, _, before_ns) = self.before.as_ref()?;
             let seconds = time_ns.checked_sub(*before_ns)? as f64 / 1e9;
@@ -153,7 +175,9 @@ const HEADING: &str = "TIME                           SEQ   CPU%  WAIT%  LOAD1  
 
 fn gap_text(gap: &Gap) -> String {
     match gap.reason {
-        GapReason::Overrun(records) => format!("-- {records} records were overwritten before they could be shown --"),
+        GapReason::Overrun(records) => {
+            format!("-- {records} records were overwritten before they could be shown --")
+        }
         GapReason::Missing(records) => format!("-- {records} records are missing --"),
         GapReason::Missed(ticks) => format!("-- the recorder missed {ticks} ticks --"),
         GapReason::Epoch { to } => format!("-- the recorder was started anew: epoch {to} --"),
