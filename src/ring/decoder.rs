@@ -17,9 +17,10 @@ const LATEST_TRIES: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// It has not been published.
+    /// It has not been published: its sequence is above the head.
     NotYet,
-    /// The ring has moved past it; [`Ring::bounds`] says what is still there.
+    /// The ring has moved past it; [`Ring::bounds`] says what can still be there. A record that was
+    /// lost with its writer has this error too: it never comes.
     Overrun,
     /// Its slot holds what no writer puts there.
     Corrupt,
@@ -29,7 +30,7 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotYet => "the record has not been published",
-            Self::Overrun => "the record has been overwritten",
+            Self::Overrun => "the record is gone",
             Self::Corrupt => "the record's slot is damaged",
         })
     }
@@ -115,7 +116,7 @@ impl<W: Words> Ring<W> {
     ) -> Result<T, ReadError> {
         let slot = self.geometry().slot_word(seq);
         slot::observe(&self.words, slot, seq, || f(self.view(slot, seq)))
-            .map_err(|error| self.diagnose(slot, error))
+            .map_err(|error| self.diagnose(slot, seq, error))
     }
 
     /// Runs `f` on the newest record in place, as [`Ring::read`] does; `None` when there is none.
@@ -171,7 +172,8 @@ impl<W: Words> Ring<W> {
     #[inline]
     pub fn peek(&self, seq: u64) -> Result<RecordView<'_, W>, ReadError> {
         let slot = self.geometry().slot_word(seq);
-        slot::observe(&self.words, slot, seq, || ()).map_err(|error| self.diagnose(slot, error))?;
+        slot::observe(&self.words, slot, seq, || ())
+            .map_err(|error| self.diagnose(slot, seq, error))?;
         Ok(self.view(slot, seq))
     }
 
@@ -183,7 +185,8 @@ impl<W: Words> Ring<W> {
     /// [`ReadError::Overrun`] when the writer has reached `first`.
     #[inline]
     pub fn vouch(&self, first: u64) -> Result<(), ReadError> {
-        slot::recheck(&self.words, self.geometry().slot_word(first), first)
+        let slot = self.geometry().slot_word(first);
+        slot::recheck(&self.words, slot, first).map_err(|error| self.diagnose(slot, first, error))
     }
 
     /// What the directory holds now.
@@ -255,12 +258,19 @@ impl<W: Words> Ring<W> {
         RecordView { ring: self, slot, seq, columns, span }
     }
 
-    /// Tells a damaged slot from one that is merely early or late.
+    /// Tells a damaged slot from one that is merely early or late, and a record that never comes
+    /// from one that is not there yet.
     #[cold]
-    fn diagnose(&self, slot: usize, error: ReadError) -> ReadError {
-        let found = self.words.load(slot).div_ceil(2);
-        let elsewhere = found != 0 && self.geometry().slot_word(found) != slot;
-        if elsewhere { ReadError::Corrupt } else { error }
+    fn diagnose(&self, slot: usize, seq: u64, error: ReadError) -> ReadError {
+        let passed = self.head() >= seq;
+        // After the head: what is not stable by now never will be.
+        let found = self.words.load(slot);
+        let elsewhere = found != 0 && self.geometry().slot_word(found.div_ceil(2)) != slot;
+        match error {
+            _ if elsewhere => ReadError::Corrupt,
+            ReadError::NotYet if passed && found / 2 != seq => ReadError::Overrun,
+            error => error,
+        }
     }
 }
 
