@@ -507,7 +507,7 @@ impl RingFile {
         let mut this = Self::new(file, ring, true);
         let directory = this.ring.directory();
         this.written = directory.entries.len();
-        // A damaged entry keeps its place, without meaning.
+        // A damaged entry keeps its place, without meaning and without a lifetime.
         let placeholder = || Entry { series: no_series(), column: usize::MAX, first: 1, last: 0 };
         let mut sound = entries.into_iter();
         let geometry = *this.ring.geometry();
@@ -515,6 +515,8 @@ impl RingFile {
         let mut used = this.ring.words().load(at::ARENA_USED).min(geometry.arena_bytes);
         for index in 0..this.written {
             let Some(found) = &directory.entries[index] else {
+                // Nor may it gain one, when a name is stored where its own is said to be.
+                this.ended.push(index);
                 this.push(placeholder());
                 continue;
             };
