@@ -921,12 +921,13 @@ fn sequence_of_a_damaged_record_is_not_given_out_again() {
 fn damaged_directory_does_not_mislabel_what_is_published_next() {
     type Damage = fn(usize) -> (usize, u64);
     // Each is given the first word of the second entry.
-    let table: [(&str, Damage); 5] = [
+    let table: [(&str, Damage); 6] = [
         ("two in one column", |entry| (entry + entry_at::COLUMN, 0)),
         ("from the future", |entry| (entry + entry_at::FIRST, 99)),
         ("into the future", |entry| (entry + entry_at::LAST, 99)),
         ("names not counted", |_| (at::ARENA_USED, 0)),
         ("unknown kind", |entry| (entry + entry_at::MEANING, 77)),
+        ("changes at their last number", |_| (at::DIRECTORY_CHANGES, u64::MAX)),
     ];
     for (what, damage) in table {
         let dir = ShmDir::new();

@@ -617,7 +617,10 @@ impl RingFile {
         for index in self.ended.drain(..) {
             words.store(geometry.entry_word(index) + entry_at::LAST, self.entries[index].last);
         }
-        words.store_release(at::DIRECTORY_CHANGES, words.load(at::DIRECTORY_CHANGES) + 1);
+        words.store_release(
+            at::DIRECTORY_CHANGES,
+            words.load(at::DIRECTORY_CHANGES).wrapping_add(1),
+        );
     }
 
     /// Writes what the file does not know yet. There is room for it.
@@ -641,7 +644,10 @@ impl RingFile {
         self.written = self.entries.len();
         words.store(at::ARENA_USED, self.arena_used);
         words.store_release(at::ENTRY_COUNT, self.written as u64);
-        words.store_release(at::DIRECTORY_CHANGES, words.load(at::DIRECTORY_CHANGES) + 1);
+        words.store_release(
+            at::DIRECTORY_CHANGES,
+            words.load(at::DIRECTORY_CHANGES).wrapping_add(1),
+        );
     }
 
     /// The place of a name in the arena, put there if it is new.

@@ -2,6 +2,7 @@
 //! second implementation of the format over words on the heap.
 #![allow(dead_code, reason = "each test uses some of it")]
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
@@ -25,7 +26,9 @@ impl ShmDir {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = Path::new(SHM).join(format!("tachograph-test-{}-{count}", process::id()));
-        fs::create_dir(&path).expect("/dev/shm can be written to");
+        // The mode is part of what is tested, so it does not depend on the umask.
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        made.expect("/dev/shm can be written to");
         Self(path)
     }
 
