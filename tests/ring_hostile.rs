@@ -13,8 +13,8 @@ use support::{ShmDir, Twin, bytes_of, nic, publish, repair_checksum, words_of};
 use tachograph::record::{COLUMNS_MAX, Record, Schema};
 use tachograph::ring::layout::{self, entry as entry_at, header as at};
 use tachograph::ring::{
-    Before, FormatError, Opening, PreadWords, ReadError, Reader, Ring, Sizes, Words, WordsMut,
-    audit, liveness, open_untrusted,
+    Before, FormatError, Indexed, Opening, PreadWords, ReadError, Reader, Ring, Sizes, Words,
+    WordsMut, audit, liveness, open_untrusted,
 };
 
 const GOLDEN: &[u8] = include_bytes!("fixtures/ring_v1.bin");
@@ -217,6 +217,12 @@ impl Varying {
 }
 
 impl Words for Varying {
+    type Span<'a> = Indexed<'a, Self>;
+
+    fn span(&self, start: usize, len: usize) -> Indexed<'_, Self> {
+        Indexed::new(self, start, len)
+    }
+
     fn len(&self) -> usize {
         self.words.len()
     }
@@ -268,6 +274,12 @@ struct Vast {
 }
 
 impl Words for Vast {
+    type Span<'a> = Indexed<'a, Self>;
+
+    fn span(&self, start: usize, len: usize) -> Indexed<'_, Self> {
+        Indexed::new(self, start, len)
+    }
+
     fn len(&self) -> usize {
         self.len
     }

@@ -117,7 +117,7 @@ fn copy_window<W: Words>(ring: &Ring<W>, first: u64, last: u64, record: &mut Rec
                 assert!(record.header.seq == seq && is_whole(record), "torn: {record:?}");
                 read += 1;
             }
-            Err(ReadError::Overrun) => {}
+            Err(ReadError::Overrun | ReadError::Lost) => {}
             Err(error) => panic!("{seq} of {:?}: {error}", ring.bounds()),
         }
     }

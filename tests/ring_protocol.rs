@@ -5,7 +5,7 @@
 mod support;
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -905,7 +905,7 @@ fn sequence_of_a_damaged_record_is_not_given_out_again() {
     let next = publish(&mut writer, 1);
     assert_eq!(next.header.seq, 6);
     assert_eq!(attached.wait(5, Duration::ZERO), Wait::Published(6));
-    assert_eq!(copy(attached.ring(), 5), Err(ReadError::Overrun), "it never comes");
+    assert_eq!(copy(attached.ring(), 5), Err(ReadError::Lost), "it never comes");
     assert_history(attached.ring(), &records[..4]);
     // The same over a change of depth.
     drop(writer);
@@ -1167,6 +1167,34 @@ fn file_that_others_could_change_is_not_mapped_but_can_be_read() {
         drop(writer);
         let error = try_start(&dir, 8, &mut Schema::new()).expect_err("not ours to write to");
         assert!(error.to_string().contains("of this user"), "{error}");
+    }
+}
+
+/// A home looks like a service's directory: its owner's, in one that only root can write to. Root, who
+/// opened a ring there, mapped a file that a person could cut short under it.
+#[test]
+fn ring_of_a_service_in_its_own_directory_is_mapped_and_that_of_a_person_is_not() {
+    let dir = ShmDir::new();
+    let (mut writer, _) = start(&dir, 8, &mut schema(1));
+    publish(&mut writer, 1);
+    // Only root can make this, and only root can write to /run.
+    let home = PathBuf::from(format!("/run/tachograph-test-{}", std::process::id()));
+    if fs::create_dir(&home).is_err() {
+        eprintln!("skipped: making a directory in /run takes root");
+        return;
+    }
+    let ring = home.join("host.ring");
+    fs::copy(dir.ring(), &ring).expect("copied");
+    let opened = [998, 62_000, 1000, 12_345].map(|uid| {
+        for path in [&home, &ring] {
+            std::os::unix::fs::chown(path, Some(uid), None).expect("root can give files away");
+        }
+        Reader::open(&ring).map(|reader| reader.ring().head()).map_err(|error| error.to_string())
+    });
+    fs::remove_dir_all(&home).expect("removed");
+    assert_eq!((&opened[0], &opened[1]), (&Ok(1), &Ok(1)), "services");
+    for refused in &opened[2..] {
+        assert!(refused.as_ref().is_err_and(|error| error.contains("another user")), "{refused:?}");
     }
 }
 

@@ -19,9 +19,11 @@ const LATEST_TRIES: u32 = 8;
 pub enum ReadError {
     /// It has not been published: its sequence is above the head.
     NotYet,
-    /// The ring has moved past it; [`Ring::bounds`] says what can still be there. A record that was
-    /// lost with its writer has this error too: it never comes.
+    /// The ring has moved past it; [`Ring::bounds`] says what can still be there.
     Overrun,
+    /// It is not there although the ring reaches further back, and never will be: it was lost with
+    /// its writer, or was gone when the ring was made larger.
+    Lost,
     /// Its slot holds what no writer puts there.
     Corrupt,
 }
@@ -30,7 +32,8 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotYet => "the record has not been published",
-            Self::Overrun => "the record is gone",
+            Self::Overrun => "the record has been overwritten",
+            Self::Lost => "the record was lost",
             Self::Corrupt => "the record's slot is damaged",
         })
     }
@@ -262,13 +265,19 @@ impl<W: Words> Ring<W> {
     /// from one that is not there yet.
     #[cold]
     fn diagnose(&self, slot: usize, seq: u64, error: ReadError) -> ReadError {
-        let passed = self.head() >= seq;
+        let head = self.head();
         // After the head: what is not stable by now never will be.
         let found = self.words.load(slot);
         let elsewhere = found != 0 && self.geometry().slot_word(found.div_ceil(2)) != slot;
         match error {
             _ if elsewhere => ReadError::Corrupt,
-            ReadError::NotYet if passed && found / 2 != seq => ReadError::Overrun,
+            ReadError::NotYet if seq <= head && found / 2 != seq => {
+                if seq < self.geometry().oldest(head) {
+                    ReadError::Overrun
+                } else {
+                    ReadError::Lost
+                }
+            }
             error => error,
         }
     }

@@ -139,8 +139,8 @@ pub struct Reader {
 impl Reader {
     /// Opens and maps the ring at `path`.
     ///
-    /// The file must belong to root, to the caller, or to the owner of a directory that is itself in
-    /// a directory which only root can write to; nobody else may be able to write to it. Files of
+    /// The file must belong to root, to the caller, or to a service in whose directory it lies and
+    /// which only root could have made; nobody else may be able to write to it. Files of
     /// other origin are read with [`open_untrusted`].
     ///
     /// # Errors
@@ -317,9 +317,16 @@ fn distrust(path: &Path, meta: &Metadata) -> Option<&'static str> {
     (!trusted_owner).then_some("it belongs to another user")
 }
 
-/// Whether `path` lies in a directory of the user `uid` that an administrator has set up: one that
-/// nobody else can write to, in a directory that only root can write to.
+/// User ids of services: what distributions set aside for them, and what systemd gives out.
+const SERVICE_UIDS: [std::ops::RangeInclusive<u32>; 2] = [1..=999, 61_184..=65_519];
+
+/// Whether `path` lies in a directory of the service `uid` that an administrator has set up: one that
+/// nobody else can write to, in a directory that only root can write to. A person's home looks the
+/// same, but a person is no service.
 fn owns_a_system_directory(path: &Path, uid: u32) -> bool {
+    if !SERVICE_UIDS.iter().any(|uids| uids.contains(&uid)) {
+        return false;
+    }
     let closed = |meta: &Metadata| meta.is_dir() && meta.mode() & 0o022 == 0;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let above = dir.and_then(Path::parent);
