@@ -85,10 +85,13 @@ impl<W: Words> Ring<W> {
     }
 
     /// The newest record's sequence; 0 when there is none. May increase at any time.
+    ///
+    /// It is at most [`layout::SEQUENCE_MAX`], also in a damaged ring, so that the number after it
+    /// is a number too.
     #[inline]
     #[must_use]
     pub fn head(&self) -> u64 {
-        slot::head(&self.words)
+        slot::head(&self.words).min(layout::SEQUENCE_MAX)
     }
 
     /// The sequences that the ring can hold now, oldest and newest; the oldest is the next to go.
@@ -128,7 +131,8 @@ impl<W: Words> Ring<W> {
     /// run takes.
     #[inline]
     pub fn latest<T>(&self, mut f: impl FnMut(RecordView<'_, W>) -> T) -> Option<T> {
-        let head = self.head();
+        // Whether it is a sequence at all is asked below.
+        let head = slot::head(&self.words);
         let slot = self.geometry().slot_word(head);
         if head == 0 {
             return None;

@@ -56,13 +56,17 @@ impl<'a, W: Words> Grid<'a, W> {
 
     /// The generations, newest first, by sequence.
     pub fn iter(&self) -> Generations<'a, W> {
-        let found = self.ring.bounds().and_then(|(_, head)| self.at_or_before(head));
-        Generations { grid: *self, found, run_first: 0 }
+        let (oldest, head) = self.ring.bounds().unwrap_or((1, 0));
+        let found = self.at_or_before(head, oldest);
+        Generations { grid: *self, found, oldest, run_first: 0 }
     }
 
-    /// The youngest generation that is not younger than the record `seq`.
-    fn at_or_before(&self, seq: u64) -> Option<Found> {
+    /// The youngest generation that is not younger than the record `seq`. `least` is a record that
+    /// was the oldest: in a ring that is not a writer's, where the head can shrink, no search goes
+    /// below it, so that all of them together are no longer than the ring.
+    fn at_or_before(&self, seq: u64, least: u64) -> Option<Found> {
         let (oldest, _) = self.ring.bounds()?;
+        let oldest = oldest.max(least);
         let mut seq = seq;
         // Records that their writer did not live to finish are passed over.
         let header = loop {
@@ -137,6 +141,8 @@ struct Found {
 pub struct Generations<'a, W> {
     grid: Grid<'a, W>,
     found: Option<Found>,
+    /// The oldest record when the walk began.
+    oldest: u64,
     /// Where the run of the last generation began.
     run_first: u64,
 }
@@ -146,7 +152,8 @@ impl<W: Words> Generations<'_, W> {
     /// set back.
     pub fn skip_run(&mut self) {
         while self.found.is_some_and(|found| found.seq >= self.run_first) {
-            self.found = self.run_first.checked_sub(1).and_then(|seq| self.grid.at_or_before(seq));
+            let before = self.run_first.checked_sub(1);
+            self.found = before.and_then(|seq| self.grid.at_or_before(seq, self.oldest));
         }
     }
 }
@@ -156,7 +163,8 @@ impl<W: Words> Iterator for Generations<'_, W> {
 
     fn next(&mut self) -> Option<Generation> {
         let found = self.found.take()?;
-        self.found = found.seq.checked_sub(1).and_then(|seq| self.grid.at_or_before(seq));
+        let before = found.seq.checked_sub(1);
+        self.found = before.and_then(|seq| self.grid.at_or_before(seq, self.oldest));
         let Found { seq, realtime_ns, epoch, epoch_first, run_first } = found;
         self.run_first = run_first;
         let base = match self.found {

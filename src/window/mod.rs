@@ -122,8 +122,7 @@ impl<'a, W: Words> Window<'a, W> {
     /// The newest `count` records.
     #[must_use]
     pub fn newest(ring: &'a Ring<W>, count: u64) -> Self {
-        let head = ring.head();
-        let (oldest, _) = ring.bounds().unwrap_or((1, 0));
+        let (oldest, head) = ring.bounds().unwrap_or((1, 0));
         let first = head.saturating_sub(count.saturating_sub(1)).max(oldest);
         let last = if count == 0 { 0 } else { head };
         Self { ring, first, last, after_ns: 0, up_to_ns: u64::MAX }
@@ -153,9 +152,12 @@ impl<'a, W: Words> Window<'a, W> {
     /// [`Overrun`] when that happened [`READ_TRIES`] times.
     pub fn read<T>(&self, mut f: impl FnMut(&mut Events<'a, W>) -> T) -> Result<T, Overrun> {
         let mut margin = 0;
+        // The head has not shrunk since the window was made, unless the ring is not a writer's: then
+        // this keeps the walk no longer than the ring.
+        let least = self.first.max(self.ring.geometry().oldest(self.last));
         for _ in 0..READ_TRIES {
             let (oldest, _) = self.ring.bounds().unwrap_or((1, 0));
-            let mut events = Events::new(self, self.first.max(oldest.saturating_add(margin)));
+            let mut events = Events::new(self, least.max(oldest.saturating_add(margin)));
             let result = f(&mut events);
             let seen_from = events.seen_from;
             if seen_from == 0 || self.ring.vouch(seen_from).is_ok() {
