@@ -2,7 +2,7 @@
 //!
 //! A [`Window`] is the records between two bounds; walking it reports every gap, change of epoch and
 //! step of the clock, and what the writer overwrote meanwhile. A [`Grid`] picks one record per step
-//! out of it. [`derive`] turns counters into shares and increases, in one place for all views.
+//! out of it. [`mod@derive`] turns counters into shares and increases, in one place for all views.
 //!
 //! Nothing here does I/O or allocates.
 
