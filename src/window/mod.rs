@@ -149,7 +149,7 @@ impl<'a, W: Words> Window<'a, W> {
     ///
     /// # Errors
     ///
-    /// [`Overrun`] when that happened [`READ_TRIES`] times.
+    /// [`Overrun`] when that happened four times in a row.
     pub fn read<T>(&self, mut f: impl FnMut(&mut Events<'a, W>) -> T) -> Result<T, Overrun> {
         let mut margin = 0;
         // The head has not shrunk since the window was made, unless the ring is not a writer's: then
