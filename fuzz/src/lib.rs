@@ -1,0 +1,31 @@
+//! What the fuzz targets do with an input, callable without the fuzzer.
+//!
+//! Each module has one `run(input)` that panics when something does not hold. A target in
+//! `fuzz_targets` only calls it; the test `fuzz_replay` of the main crate includes this file and
+//! runs every input under `seeds` through it, so that what was found once stays found.
+
+#[cfg(feature = "http")]
+pub mod http_query;
+pub mod input;
+pub mod proc_parsers;
+pub mod ring_examine;
+pub mod ring_file;
+pub mod ring_header;
+pub mod ring_mutating;
+pub mod ring_scan;
+pub mod ring_sound;
+pub mod seeds;
+pub mod watched;
+
+/// What a target does with an input. It panics when something does not hold.
+pub type Body = fn(&[u8]);
+
+/// Every target and its body.
+pub const TARGETS: &[(&str, Body)] = &[
+    ("ring_header", ring_header::run),
+    ("ring_scan", ring_scan::run),
+    ("ring_mutating", ring_mutating::run),
+    ("proc_parsers", proc_parsers::run),
+    #[cfg(feature = "http")]
+    ("http_query", http_query::run),
+];

@@ -1,0 +1,134 @@
+//! The kernel's files, cut short and damaged.
+
+use std::fmt::Debug;
+
+use tachograph::sample::{SampleError, parse};
+
+use super::input::Input;
+
+/// The files, in the order of the first byte of an input.
+pub const FILES: [&str; 9] =
+    ["stat", "meminfo", "loadavg", "uptime", "net/dev", "diskstats", "vmstat", "pressure", "block"];
+
+/// Parses a text, and parses it again cut off at some place.
+pub fn run(input: &[u8]) {
+    let mut input = Input::new(input);
+    let file = input.below(FILES.len() as u8);
+    let cut = input.short();
+    let text = input.rest();
+    let cut = text.get(..cut.into()).unwrap_or(text);
+    let ours = |name: &[u8], all: &[u8]| all.as_ptr_range().contains(&name.as_ptr());
+    match FILES[usize::from(file)] {
+        "stat" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::stat(text, |line| {
+                if let parse::StatLine::Cpu(cpu) = line {
+                    assert!(cpu.number.iter().all(u8::is_ascii_digit));
+                    assert!((4..=cpu.ticks.len()).contains(&cpu.modes));
+                    assert!(cpu.ticks[cpu.modes..].iter().all(|ticks| *ticks == 0));
+                }
+                found.push(line);
+            });
+            (found, outcome)
+        }),
+        "meminfo" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::meminfo(text, |amount| {
+                assert!(ours(amount.name, text) && !amount.name.contains(&b':'));
+                assert!(!amount.bytes || amount.value.is_multiple_of(1024));
+                found.push(amount);
+            });
+            (found, outcome)
+        }),
+        "loadavg" => line(text, cut, |text| {
+            let found = parse::loadavg(text);
+            let load = found.as_ref().map_or([0.0; 3], |found| found.load);
+            assert!(load.iter().all(|load| *load >= 0.0 && load.is_finite()));
+            found
+        }),
+        "uptime" => line(text, cut, |text| {
+            let found = parse::uptime(text);
+            if let Ok(found) = &found {
+                assert!(found.uptime_seconds >= 0.0 && found.uptime_seconds.is_finite());
+                assert!(found.idle_seconds >= 0.0 && found.idle_seconds.is_finite());
+            }
+            found
+        }),
+        "net/dev" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::net_dev(text, |interface| {
+                assert!(ours(interface.name, text));
+                found.push(interface);
+            });
+            (found, outcome)
+        }),
+        "diskstats" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::diskstats(text, |device| {
+                assert!(ours(device.name, text) && is_sound(&device));
+                found.push(device);
+            });
+            (found, outcome)
+        }),
+        "vmstat" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::vmstat(text, |event| {
+                assert!(ours(event.name, text));
+                found.push(event);
+            });
+            (found, outcome)
+        }),
+        "pressure" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::pressure(text, |stall| {
+                assert!(stall.averages.iter().all(|share| *share >= 0.0 && share.is_finite()));
+                found.push(stall);
+            });
+            (found, outcome)
+        }),
+        _ => line(text, cut, |text| {
+            let found = parse::block_stat(text);
+            assert!(found.as_ref().is_ok_and(is_sound) || found.is_err());
+            found
+        }),
+    }
+}
+
+fn is_sound(device: &parse::Device<'_>) -> bool {
+    let numbers = device.numbers.iter().enumerate();
+    let none_beyond =
+        |(index, number): (usize, &u64)| device.has(index) || *number == 0 || index >= device.given;
+    [4, 11, 15, 17].contains(&device.given) && numbers.into_iter().all(none_beyond)
+}
+
+/// A text of many lines: the lines that were not cut off say what they said before.
+fn lines<'a, T: Debug + PartialEq>(
+    text: &'a [u8],
+    cut: &'a [u8],
+    parse: impl Fn(&'a [u8]) -> (Vec<T>, Result<(), SampleError>),
+) {
+    let (all, outcome) = parse(text);
+    assert!(all.len() <= text.iter().filter(|byte| **byte == b'\n').count());
+    let (some, cut_outcome) = parse(cut);
+    assert!(all.starts_with(&some), "{some:?} is not the beginning of {all:?}");
+    whole_or_cut(outcome, cut_outcome);
+}
+
+/// A text of one line: all of it, or nothing.
+fn line<'a, T: Debug + PartialEq>(
+    text: &'a [u8],
+    cut: &'a [u8],
+    parse: impl Fn(&'a [u8]) -> Result<T, SampleError>,
+) {
+    let (all, some) = (parse(text), parse(cut));
+    if some.is_ok() {
+        assert_eq!(some, all);
+    }
+    whole_or_cut(all.map(drop), some.map(drop));
+}
+
+/// A text without a mistake can only become one that is not whole.
+fn whole_or_cut(outcome: Result<(), SampleError>, cut: Result<(), SampleError>) {
+    let missing = matches!(cut, Ok(()) | Err(SampleError::Truncated | SampleError::Empty));
+    assert!(outcome.is_err() || missing, "{outcome:?}, cut {cut:?}");
+}

@@ -1,0 +1,220 @@
+//! Where the fuzzer begins: small inputs that mean something.
+
+use std::fs;
+use std::path::Path;
+
+use tachograph::ring::layout::{header, record};
+use tachograph::ring::{Geometry, Words as _, WordsMut as _, heap_words};
+
+use super::ring_examine::Asked;
+use super::ring_file::{self, Shape};
+use super::ring_sound::Sound;
+use super::{proc_parsers, ring_header, ring_mutating};
+
+/// Most bytes of a kernel file in a seed.
+const TEXT_BYTES_MAX: usize = 2048;
+
+/// The seeds of `target`, by name. `hosts` is the directory of captured `/proc` trees.
+pub fn of(target: &str, hosts: &Path) -> Vec<(String, Vec<u8>)> {
+    match target {
+        "ring_header" => headers(),
+        "ring_scan" => rings(),
+        "ring_mutating" => changing_rings(),
+        "proc_parsers" => texts(hosts),
+        "http_query" => requests(),
+        _ => Vec::new(),
+    }
+}
+
+const INTERVAL_NS: u64 = 1_000_000_000;
+
+/// Rings of several shapes, and how many records were published in each.
+fn shapes() -> [(&'static str, Shape, u64); 5] {
+    let shape = |slots, columns, entries, arena_words, padding| Shape {
+        slots,
+        columns,
+        entries,
+        arena_words,
+        padding,
+        interval_ns: INTERVAL_NS,
+    };
+    [
+        ("empty", shape(1, 1, 1, 3, 0), 0),
+        ("one-record", shape(0, 0, 0, 0, 0), 1),
+        ("filling", shape(2, 1, 1, 3, 0), 5),
+        ("wrapped", shape(2, 2, 2, 4, 0), 21),
+        ("newer-layout", shape(3, 1, 1, 3, 35), 40),
+    ]
+}
+
+fn asked(records: u64) -> Asked {
+    Asked {
+        after_ns: records / 2 * INTERVAL_NS,
+        up_to_ns: records * INTERVAL_NS,
+        step_ns: 3 * INTERVAL_NS,
+        first: records / 2,
+        last: records,
+    }
+}
+
+fn headers() -> Vec<(String, Vec<u8>)> {
+    let right = ring_header::MAGIC | ring_header::CHECKSUM | ring_header::LENGTH;
+    let mut seeds = Vec::new();
+    for (name, shape, _) in shapes() {
+        let header = shape.header();
+        let words = heap_words(header.geometry.file_words());
+        header.encode(&words);
+        for (kind, made_right, len) in
+            [("as-it-is", 0, words.len()), ("made-right", right, 0), ("cut", 0, words.len() - 1)]
+        {
+            let mut seed = vec![made_right];
+            seed.extend((len as u64).to_le_bytes());
+            seed.extend((0..32).flat_map(|index| words.load(index).to_le_bytes()));
+            seeds.push((format!("{name}-{kind}"), seed));
+        }
+    }
+    // Parts that lie in one another or outside, in a header that is otherwise right.
+    let header = shapes()[2].1.header();
+    let words = heap_words(header.geometry.file_words());
+    for (name, field, value) in [
+        ("arena-in-directory", header::ARENA_OFFSET, header.geometry.directory_offset + 64),
+        ("slots-in-arena", header::SLOTS_OFFSET, header.geometry.slots_offset - 64),
+        ("directory-in-header", header::DIRECTORY_OFFSET, 256),
+        ("slots-behind-the-end", header::SLOT_BYTES, header.geometry.slot_bytes + 64),
+        ("many-entries", header::ENTRY_CAPACITY, 1 << 20),
+    ] {
+        header.encode(&words);
+        words.store(field, value);
+        let mut seed = vec![right];
+        seed.extend([0; 8]);
+        seed.extend((0..32).flat_map(|index| words.load(index).to_le_bytes()));
+        seeds.push((name.to_owned(), seed));
+    }
+    seeds
+}
+
+fn rings() -> Vec<(String, Vec<u8>)> {
+    let seed = |(name, shape, records): (&str, Shape, u64)| {
+        let mut seed = Vec::new();
+        asked(records).put(&mut seed);
+        ring_file::put(&shape, &Sound::new(shape, records).to_words(), &mut seed);
+        (name.to_owned(), seed)
+    };
+    let mut seeds: Vec<_> = shapes().into_iter().map(seed).collect();
+    for (name, damage) in DAMAGES {
+        let (_, shape, records) = shapes()[3];
+        let mut words = Sound::new(shape, records).to_words();
+        damage(&mut words, &shape.header().geometry);
+        let mut seed = Vec::new();
+        asked(records).put(&mut seed);
+        ring_file::put(&shape, &words, &mut seed);
+        seeds.push((format!("wrapped-{name}"), seed));
+    }
+    seeds
+}
+
+type Damage = fn(&mut [u64], &Geometry);
+
+/// What can be wrong with a ring of eight slots in which the records 14 to 21 are.
+const DAMAGES: [(&str, Damage); 9] = [
+    ("head-beyond-all", |words, _| words[header::HEAD] = u64::MAX),
+    ("head-behind", |words, _| words[header::HEAD] = 15),
+    ("head-ahead", |words, _| words[header::HEAD] = 24),
+    ("head-gone", |words, _| words[header::HEAD] = 0),
+    ("slot-of-another", |words, geometry| words[geometry.slot_word(17)] = 2 * 18),
+    ("slots-emptied", |words, geometry| {
+        for seq in [15, 18, 21] {
+            words[geometry.slot_word(seq)] = 0;
+        }
+    }),
+    ("too-many-columns", |words, geometry| {
+        words[geometry.slot_word(17) + record::COLUMNS] = u64::MAX;
+    }),
+    ("runs-from-the-future", |words, geometry| {
+        for seq in 14..=21 {
+            words[geometry.slot_word(seq) + record::RUN_FIRST] = seq + 3;
+        }
+    }),
+    ("clock-set-back", |words, geometry| {
+        for seq in 18..=21 {
+            let slot = geometry.slot_word(seq);
+            words[slot + record::REALTIME_NS] -= 5 * INTERVAL_NS;
+            words[slot + record::RUN_FIRST] = 18;
+        }
+    }),
+];
+
+fn changing_rings() -> Vec<(String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    for (name, shape, records) in shapes() {
+        // The header may be hostile from the start; a shape and the ring follow, then the tape.
+        for header_too in [0, 1] {
+            let mut seed = vec![ring_mutating::HOSTILE];
+            asked(records).put(&mut seed);
+            let mut ring = Vec::new();
+            ring_file::put(&shape, &Sound::new(shape, records).to_words(), &mut ring);
+            let mut shape_bytes = Vec::new();
+            shape.put(&mut shape_bytes);
+            let (shape_bytes, ring) = ring.split_at(shape_bytes.len());
+            seed.extend(shape_bytes);
+            seed.push(header_too);
+            seed.extend(ring);
+            seed.extend([0; 40]);
+            seed.extend([228, 0, 0, 235, 0, 0, 0, 240, 0, 0, 0, 0, 242, 0, 0, 249, 1, 0, 0]);
+            let kind = if header_too == 1 { "-header-too" } else { "" };
+            seeds.push((format!("hostile-{name}{kind}"), seed));
+        }
+        for (pace, tape) in [
+            ("idle", &[0][..]),
+            ("steady", &[224, 0, 0]),
+            ("racing", &[226, 0, 230, 0, 0, 255]),
+            ("bursts", &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 0, 250]),
+        ] {
+            let mut seed = vec![ring_mutating::WRITER];
+            asked(records).put(&mut seed);
+            shape.put(&mut seed);
+            seed.push(records as u8);
+            seed.extend(tape);
+            seeds.push((format!("writer-{name}-{pace}"), seed));
+        }
+    }
+    seeds
+}
+
+fn texts(hosts: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    let names = ["vm-2cpu-6.18", "arm-64cpu-6.6", "old-2cpu-2.6.32", "container-overlay"];
+    for host in names {
+        for (selector, file) in proc_parsers::FILES.into_iter().enumerate() {
+            let path = match file {
+                "pressure" => "proc/pressure/io".to_owned(),
+                "block" => "sys/dev/block/254:0/stat".to_owned(),
+                file => format!("proc/{file}"),
+            };
+            let Ok(text) = fs::read(hosts.join(host).join(path)) else { continue };
+            let text = text.get(..TEXT_BYTES_MAX).unwrap_or(&text);
+            let mut seed = vec![selector as u8];
+            seed.extend((text.len() as u16 / 2).to_le_bytes());
+            seed.extend(text);
+            seeds.push((format!("{}-{host}", file.replace('/', "-")), seed));
+        }
+    }
+    seeds
+}
+
+fn requests() -> Vec<(String, Vec<u8>)> {
+    [
+        ("query", "history=1&start-time=1729000000"),
+        ("query-encoded", "%68istory=tr%75e&start%2Dtime=%2D7&_dc=1&_dc=2"),
+        ("query-refused", "history=maybe&start-time=+5&limit=3&limit=4&history=0"),
+        ("query-separators", "&&=&a==b&=c&history&%zz=%&"),
+        ("json", r#"{"history":true,"start-time":-1}"#),
+        ("json-refused", r#"{"history":[1e400,null],"start-time":1.5,"x":{"y":"\ud800"}}"#),
+        ("path-metrics", "/api2/json/status/metrics"),
+        ("path-doubled", "//api2//extjs/status/metrics/"),
+        ("path-unknown", "/api2/text/../json/version/a/b"),
+        ("path-health", "/healthz"),
+    ]
+    .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
+    .into()
+}

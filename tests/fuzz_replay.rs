@@ -1,0 +1,81 @@
+//! What the fuzzer begins with, and what it has found, holds without the fuzzer too.
+//!
+//! Every file in `fuzz/seeds` goes through the body of its target. Most are made by
+//! `fuzz/src/seeds.rs`; a file there that is not is an input that once failed. After a change of the
+//! generator, `TACHOGRAPH_WRITE_SEEDS=1 cargo test --test fuzz_replay` writes them anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[allow(unreachable_pub, missing_docs, reason = "a library of its own, included as a module")]
+#[path = "../fuzz/src/lib.rs"]
+mod bodies;
+
+fn package(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The inputs in the repository: path and bytes, in order.
+fn inputs(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let dir = package("fuzz/seeds").join(target);
+    let entries = fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), fs::read(path).expect("a seed"))).collect()
+}
+
+fn replay(target: &str) {
+    let (_, body) = bodies::TARGETS.iter().find(|(name, _)| *name == target).expect("a target");
+    let inputs = inputs(target);
+    assert!(!inputs.is_empty());
+    for (path, input) in inputs {
+        // Shown with a failure, and only then.
+        eprintln!("{}", path.display());
+        body(&input);
+        for len in 0..input.len() {
+            body(&input[..len]);
+        }
+    }
+}
+
+#[test]
+fn headers_that_hold() {
+    replay("ring_header");
+}
+
+#[test]
+fn rings_that_stand_still() {
+    replay("ring_scan");
+}
+
+#[test]
+fn rings_that_change_while_they_are_read() {
+    replay("ring_mutating");
+}
+
+#[test]
+fn kernel_files() {
+    replay("proc_parsers");
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn requests() {
+    replay("http_query");
+}
+
+#[test]
+fn seeds_are_those_of_the_generator() {
+    let write = std::env::var_os("TACHOGRAPH_WRITE_SEEDS").is_some();
+    for (target, _) in bodies::TARGETS {
+        let dir = package("fuzz/seeds").join(target);
+        for (name, seed) in bodies::seeds::of(target, &package("tests/fixtures/hosts")) {
+            let path = dir.join(name);
+            if write {
+                fs::create_dir_all(&dir).expect("a directory for the seeds");
+                fs::write(&path, &seed).expect("a seed to write");
+            }
+            assert!(fs::read(&path).is_ok_and(|found| found == seed), "{}", path.display());
+        }
+    }
+}
