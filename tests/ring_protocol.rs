@@ -520,6 +520,34 @@ fn roll_over_whose_rename_fails_leaves_the_old_ring_in_use_and_nothing_behind() 
     assert_eq!(writer.rollovers(), 1);
 }
 
+/// Series that came and went while no larger ring could be had were kept for the next try, without
+/// bound; and one of them would have spoken for words of the next in its column.
+#[test]
+fn series_that_come_and_go_while_the_ring_is_full_are_forgotten() {
+    let dir = ShmDir::new();
+    let mut schema = schema(2);
+    let (mut writer, _) = start(&dir, 8, &mut schema);
+    fs::remove_file(dir.ring()).expect("removed");
+    fs::create_dir(dir.ring()).expect("created");
+    fill_columns(&mut schema);
+    writer.sync(&mut schema).expect_err("a directory is in the way");
+    let known = writer.ring().directory().entries.len();
+    for turn in 0..2000 {
+        let column = schema.add(&format!("nic/passing{turn}"), "receive_bytes").expect("room");
+        writer.sync(&mut schema).expect_err("a directory is in the way");
+        publish(&mut writer, 2);
+        schema.end(column);
+    }
+    assert!(writer.is_behind() && schema.changes().len() == 1);
+    fs::remove_dir(dir.ring()).expect("removed");
+    writer.sync(&mut schema).expect("nothing is in the way");
+    assert!(!writer.is_behind());
+    let directory = writer.ring().directory();
+    assert!(directory.iter().all(|entry| entry.lives()), "{directory:?}");
+    assert_eq!(directory.entries.len(), schema.len());
+    assert!(known < directory.entries.len(), "{known} were known before");
+}
+
 #[test]
 fn ended_series_stay_in_the_new_ring_as_long_as_a_record_has_them() {
     let dir = ShmDir::new();

@@ -185,6 +185,7 @@ catalog! {
         "columns_used" Gauge Count U64, "tachograph_columns_used", "Columns that hold a series.";
         "clock_steps" Counter Count U64, "tachograph_clock_steps_total", "Times that the wall clock was seen to be set since the recorder started.";
         "rollovers" Counter Count U64, "tachograph_rollovers_total", "Times that the ring was replaced by a larger one since the recorder started.";
+        "sync_failures" Counter Count U64, "tachograph_sync_failures_total", "Times that a larger ring was needed for new series and could not be had.";
     }
 }
 

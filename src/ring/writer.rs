@@ -268,8 +268,8 @@ pub struct Writer {
     last_realtime_ns: u64,
     run_first: u64,
     rollovers: u64,
-    /// How many of the schema's changes the entries already agree with, though the file does not.
-    reconciled: usize,
+    /// Whether the entries agree with the schema and the file does not.
+    behind: bool,
     /// The ring whose place this one takes, until its readers have been told.
     retire: Option<Ring<WriteMap>>,
 }
@@ -286,7 +286,7 @@ impl Writer {
             last_realtime_ns: 0,
             run_first: 0,
             rollovers: 0,
-            reconciled: 0,
+            behind: false,
             retire: None,
         }
     }
@@ -341,25 +341,31 @@ impl Writer {
     ///
     /// [`WriteError`] when a larger ring is needed and cannot be made. The old one goes on and can
     /// be published to: it knows which series have ended, and what stands in columns of series that
-    /// it does not know belongs to none. The schema's changes are kept for another try, which makes
-    /// up for what the directory missed.
+    /// it does not know belongs to none. The writer is then [`Writer::is_behind`]; the next call
+    /// tries again and, of the series that still live, makes up for what the directory missed.
     pub fn sync(&mut self, schema: &mut Schema) -> Result<(), WriteError> {
-        if schema.changes().is_empty() {
+        if schema.changes().is_empty() && !self.behind {
             return Ok(());
         }
-        let new = &schema.changes()[self.reconciled.min(schema.changes().len())..];
-        let columns: BTreeSet<usize> = new.iter().map(|change| column_of(*change)).collect();
-        self.file.reconcile(schema, new, columns, self.head);
-        self.reconciled = schema.changes().len();
+        let columns: BTreeSet<usize> =
+            schema.changes().iter().map(|change| column_of(*change)).collect();
+        self.file.reconcile(schema, schema.changes(), columns, self.head);
+        schema.clear_changes();
         if self.file.has_room(schema) {
             self.file.write_entries(self.head);
         } else {
+            self.behind = true;
             self.file.write_ends();
             self.roll_over(schema)?;
         }
-        self.reconciled = 0;
-        schema.clear_changes();
+        self.behind = false;
         Ok(())
+    }
+
+    /// Whether there are series that the directory does not know because [`Writer::sync`] failed.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// The newest record's sequence.
@@ -583,10 +589,19 @@ impl RingFile {
                 continue;
             }
             if let Some(index) = entry {
-                self.entries[index].last = head.max(self.entries[index].first - 1);
                 self.live[column] = None;
-                if index < self.written {
-                    self.ended.push(index);
+                if index < self.written || !self.installed {
+                    self.entries[index].last = head.max(self.entries[index].first - 1);
+                    if index < self.written {
+                        self.ended.push(index);
+                    }
+                } else {
+                    // It came and went while the directory was full, and is forgotten: otherwise
+                    // the list would grow for as long as that lasts. What lies behind it lives.
+                    self.entries.swap_remove(index);
+                    if let Some(moved) = self.entries.get(index) {
+                        self.live[moved.column] = Some(index);
+                    }
                 }
             }
             if let Some(series) = wanted {

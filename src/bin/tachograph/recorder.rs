@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rustix::time::ClockId;
-use tachograph::record::{ABSENT, Change, Record, RecordHeader, Schema, flags};
+use tachograph::record::{Record, RecordHeader, Schema, flags};
 use tachograph::ring::{Before, Opening, Reader, RunDir, Writer, WriterOptions};
 use tachograph::sample::Sampler;
 use tracing::{error, info, warn};
@@ -21,8 +21,11 @@ const DEFAULT_RING_BYTES_MAX: u64 = 256 << 20;
 /// Permissions of the ring's file: what it holds can be read under /proc by everybody as well.
 const RING_MODE: u32 = 0o644;
 
+/// Pause before a larger ring is tried for again: each try allocates and frees its whole file.
+const SYNC_PAUSE_NS: u64 = 10_000_000_000;
+
 /// Metrics of the recorder itself, in the order in which [`Recorder::observe_self`] writes them.
-const SELF_METRICS: [&str; 10] = [
+const SELF_METRICS: [&str; 11] = [
     "ticks",
     "ticks_missed",
     "tick_duration_ns",
@@ -33,6 +36,7 @@ const SELF_METRICS: [&str; 10] = [
     "columns_used",
     "clock_steps",
     "rollovers",
+    "sync_failures",
 ];
 
 /// A recorder, ready to tick.
@@ -47,7 +51,9 @@ pub(crate) struct Recorder {
     ticks_missed: u64,
     clock_steps: u64,
     last_duration_ns: u64,
-    outgrown: bool,
+    sync_failures: u64,
+    /// When to try again, on the boot clock; 0 unless the last try failed.
+    sync_again_ns: u64,
 }
 
 impl Recorder {
@@ -93,7 +99,8 @@ impl Recorder {
             ticks_missed: 0,
             clock_steps: 0,
             last_duration_ns: 0,
-            outgrown: false,
+            sync_failures: 0,
+            sync_again_ns: 0,
         })
     }
 
@@ -143,8 +150,9 @@ impl Recorder {
             warn!("{event}");
         }
         self.observe_self(&tick);
-        if !self.schema.changes().is_empty() {
-            self.follow_schema();
+        let try_again = self.writer.is_behind() && now.boottime_ns >= self.sync_again_ns;
+        if !self.schema.changes().is_empty() || try_again {
+            self.follow_schema(now);
         }
         let duration_ns = Now::read().boottime_ns.saturating_sub(now.boottime_ns);
         self.last_duration_ns = duration_ns;
@@ -181,6 +189,7 @@ impl Recorder {
             self.schema.len() as u64,
             self.clock_steps,
             self.writer.rollovers(),
+            self.sync_failures,
         ];
         for (column, value) in self.own.iter().zip(values) {
             if let Some(word) = column.and_then(|column| self.record.words_mut().get_mut(column)) {
@@ -190,26 +199,21 @@ impl Recorder {
     }
 
     /// Tells the ring's directory what has come and gone. When a larger ring is needed and cannot be
-    /// had, the columns in question stay empty: what is known goes on being recorded.
+    /// had, the new series are not recorded until it can; all others are.
     #[cold]
-    fn follow_schema(&mut self) {
+    fn follow_schema(&mut self, now: Now) {
         match self.writer.sync(&mut self.schema) {
-            Ok(()) => self.outgrown = false,
+            Ok(()) => {
+                if std::mem::take(&mut self.sync_again_ns) > 0 {
+                    info!("all series are recorded again");
+                }
+            }
             Err(error) => {
-                if !self.outgrown {
+                if self.sync_again_ns == 0 {
                     error!("new series cannot be recorded: {error}");
-                    self.outgrown = true;
                 }
-                for change in self.schema.changes() {
-                    let (Change::Added(column) | Change::Ended(column)) = change;
-                    if let Some(word) = self.record.words_mut().get_mut(*column) {
-                        *word = ABSENT;
-                    }
-                }
-                let capacity = self.writer.ring().geometry().column_capacity;
-                if self.record.words().len() > capacity {
-                    self.record.set_columns(capacity);
-                }
+                self.sync_failures += 1;
+                self.sync_again_ns = now.boottime_ns.saturating_add(SYNC_PAUSE_NS);
             }
         }
     }
