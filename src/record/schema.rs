@@ -17,6 +17,15 @@ pub enum Change {
     Ended(usize),
 }
 
+impl Change {
+    /// The column in question.
+    #[must_use]
+    pub fn column(self) -> usize {
+        let (Self::Added(column) | Self::Ended(column)) = self;
+        column
+    }
+}
+
 /// Why a series was not given a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
