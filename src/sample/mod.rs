@@ -33,8 +33,7 @@ mod vmstat;
 pub use error::SampleError;
 pub use event::SourceEvent;
 pub use sampler::{Roots, Sampler};
-pub use selection::{Selection, UnknownSource};
-pub use source::{SOURCES, SourceInfo};
+pub use selection::{SOURCES, Selection, SourceInfo, UnknownSource};
 
 /// The parsers by themselves, for tests and fuzzing: bytes in, what each line says out.
 #[doc(hidden)]
