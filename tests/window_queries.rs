@@ -234,6 +234,23 @@ fn lost_records_are_reported_with_their_number() {
 }
 
 #[test]
+fn window_tells_whether_its_beginning_is_still_there() {
+    let mut model = Model::new();
+    for _ in 0..SLOTS {
+        model.act(Act::Tick { passed_ns: S });
+    }
+    let ring = model.recorded.writer().ring();
+    assert!(Window::between(&ring, 0, u64::MAX).reaches_back(), "all that ever was");
+    model.act(Act::Tick { passed_ns: S });
+    let oldest = model.present()[0];
+    assert!(!Window::between(&ring, 0, u64::MAX).reaches_back());
+    assert!(!Window::between(&ring, oldest.time_ns - 1, u64::MAX).reaches_back());
+    assert!(Window::between(&ring, oldest.time_ns, u64::MAX).reaches_back());
+    assert!(!Window::sequences(&ring, oldest.seq - 1, SLOTS).reaches_back());
+    assert!(Window::sequences(&ring, oldest.seq, SLOTS).reaches_back());
+}
+
+#[test]
 fn missed_ticks_clock_steps_and_restarts_stand_between_the_records() {
     let mut model = Model::new();
     model.publish(START, false);

@@ -92,6 +92,8 @@ pub struct Window<'a, W> {
     last: u64,
     after_ns: u64,
     up_to_ns: u64,
+    /// Whether times or sequences were asked for.
+    by_time: bool,
 }
 
 // Derived, these would ask that the ring's words can be copied as well.
@@ -108,7 +110,7 @@ impl<'a, W: Words> Window<'a, W> {
     #[must_use]
     pub fn between(ring: &'a Ring<W>, after_ns: u64, up_to_ns: u64) -> Self {
         let (first, last) = bound::cover(ring, after_ns, up_to_ns).unwrap_or((1, 0));
-        Self { ring, first, last, after_ns, up_to_ns }
+        Self { ring, first, last, after_ns, up_to_ns, by_time: true }
     }
 
     /// The records `first..=last`. What the ring no longer has of them is reported as overrun; what
@@ -116,7 +118,7 @@ impl<'a, W: Words> Window<'a, W> {
     #[must_use]
     pub fn sequences(ring: &'a Ring<W>, first: u64, last: u64) -> Self {
         let last = last.min(ring.head());
-        Self { ring, first: first.max(1), last, after_ns: 0, up_to_ns: u64::MAX }
+        Self { ring, first: first.max(1), last, after_ns: 0, up_to_ns: u64::MAX, by_time: false }
     }
 
     /// The newest `count` records.
@@ -125,13 +127,29 @@ impl<'a, W: Words> Window<'a, W> {
         let (oldest, head) = ring.bounds().unwrap_or((1, 0));
         let first = head.saturating_sub(count.saturating_sub(1)).max(oldest);
         let last = if count == 0 { 0 } else { head };
-        Self { ring, first, last, after_ns: 0, up_to_ns: u64::MAX }
+        Self { ring, first, last, after_ns: 0, up_to_ns: u64::MAX, by_time: false }
     }
 
     /// First and last sequence that may belong to the window; `None` when it is empty.
     #[must_use]
     pub fn bounds(&self) -> Option<(u64, u64)> {
         (self.first <= self.last).then_some((self.first, self.last))
+    }
+
+    /// Whether the ring still has all that was ever recorded of the window. `false` means that its
+    /// beginning, or all of it, has been overwritten; may become `false` at any time.
+    ///
+    /// Of a window between two times it is only known whether some record from before its beginning
+    /// is still there.
+    #[must_use]
+    pub fn reaches_back(&self) -> bool {
+        let Some((oldest, _)) = self.ring.bounds() else { return true };
+        match bound::time(self.ring, oldest) {
+            _ if oldest == 1 => true,
+            _ if !self.by_time => self.first >= oldest,
+            Ok(time_ns) => time_ns <= self.after_ns,
+            Err(_) => false,
+        }
     }
 
     /// Whether no record can belong to the window.
