@@ -5,6 +5,8 @@
 
 #![expect(clippy::print_stdout, reason = "the report")]
 
+#[path = "support/machine.rs"]
+mod machine;
 #[path = "support/pair.rs"]
 mod pair;
 
@@ -178,6 +180,7 @@ fn numbers(name: &str, goal: f64, value: impl FnMut() -> f64) {
 }
 
 fn main() {
+    machine::print();
     let mut scatter = Scatter(0x9e37_79b9_7f4a_7c15);
     Answer::new(|p| if p % 2 == 0 { scatter.share() } else { scatter.total(p) })
         .compare("encode/pbs 180x100 half fractional", 5.0);

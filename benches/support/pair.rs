@@ -51,20 +51,22 @@ pub(crate) fn pair<A, B>(
     let (ours_calls, theirs_calls) = (calls_per_batch(&mut ours), calls_per_batch(&mut theirs));
     let mut ours_times = Vec::with_capacity(rounds);
     let mut theirs_times = Vec::with_capacity(rounds);
-    let mut ratios = Vec::with_capacity(rounds);
     for _ in 0..rounds {
-        let a = seconds_per_call(&mut ours, ours_calls);
-        let b = seconds_per_call(&mut theirs, theirs_calls);
-        ours_times.push(a);
-        theirs_times.push(b);
-        ratios.push(if matches!(goal, Goal::Faster(_)) { b / a } else { a / b });
+        ours_times.push(seconds_per_call(&mut ours, ours_calls));
+        theirs_times.push(seconds_per_call(&mut theirs, theirs_calls));
     }
-    let [ratio, low, high] = median_min_max(&mut ratios);
-    let outcome = Outcome {
-        ours: median_min_max(&mut ours_times)[0],
-        theirs: median_min_max(&mut theirs_times)[0],
-    };
-    let verdict = |met| if met { "met" } else { "MISSED" };
+    judge(name, goal, &ours_times, &theirs_times)
+}
+
+/// Prints the line of [`pair`] for times that were taken otherwise: seconds of one call, those of
+/// one round at the same index.
+#[expect(clippy::print_stdout, reason = "the report")]
+pub(crate) fn judge(name: (&str, &str), goal: Goal, ours: &[f64], theirs: &[f64]) -> Outcome {
+    assert_eq!(ours.len(), theirs.len(), "a ratio for each round");
+    let ratio = |(a, b): (&f64, &f64)| if matches!(goal, Goal::Faster(_)) { b / a } else { a / b };
+    let ratios: Vec<f64> = ours.iter().zip(theirs).map(ratio).collect();
+    let [ratio, low, high] = median_min_max(&ratios);
+    let outcome = Outcome { ours: median_min_max(ours)[0], theirs: median_min_max(theirs)[0] };
     let judged = match goal {
         Goal::Faster(times) => format!("goal >= {times}x faster  {}", verdict(ratio >= times)),
         Goal::AtMost(times) => format!("goal <= {times}x the cost  {}", verdict(ratio <= times)),
@@ -78,6 +80,11 @@ pub(crate) fn pair<A, B>(
         text(outcome.theirs),
     );
     outcome
+}
+
+/// How a goal came out.
+pub(crate) fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "MISSED" }
 }
 
 /// How many calls take at least [`BATCH_MIN`].
@@ -100,7 +107,9 @@ fn seconds_per_call<T>(side: &mut impl FnMut() -> T, calls: u32) -> f64 {
     start.elapsed().as_secs_f64() / f64::from(calls)
 }
 
-fn median_min_max(figures: &mut [f64]) -> [f64; 3] {
+/// The middle one of `figures` and its neighbours at both ends.
+pub(crate) fn median_min_max(figures: &[f64]) -> [f64; 3] {
+    let mut figures = figures.to_vec();
     figures.sort_by(f64::total_cmp);
     [figures[figures.len() / 2], figures[0], figures[figures.len() - 1]]
 }
