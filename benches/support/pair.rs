@@ -38,7 +38,6 @@ pub(crate) struct Outcome {
 ///
 /// `name` is what is measured and what it is measured against, as in `("json/numbers", "peer")`.
 /// A goal that is missed is said and nothing more: the process does not fail for it.
-#[expect(clippy::print_stdout, reason = "the report")]
 pub(crate) fn pair<A, B>(
     name: (&str, &str),
     goal: Goal,
