@@ -23,6 +23,8 @@ use tachograph::record::{Kind, Record, Repr, Schema};
 use tachograph::ring::{Opening, ReadMap, Ring, RunDir, Value, Writer, WriterOptions};
 use tachograph::window::{Event, Window};
 
+#[path = "support/judge.rs"]
+mod judge;
 #[path = "support/machine.rs"]
 mod machine;
 #[path = "support/pair.rs"]
@@ -30,7 +32,8 @@ mod pair;
 #[path = "../tests/support/scratch.rs"]
 mod scratch;
 
-use pair::{Goal, pair, text};
+use judge::{Goal, text};
+use pair::pair;
 use scratch::Scratch;
 
 const ROUNDS: usize = 15;

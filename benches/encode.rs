@@ -5,12 +5,15 @@
 
 #![expect(clippy::print_stdout, reason = "the report")]
 
+#[path = "support/judge.rs"]
+mod judge;
 #[path = "support/machine.rs"]
 mod machine;
 #[path = "support/pair.rs"]
 mod pair;
 
-use pair::{Goal, pair};
+use judge::Goal;
+use pair::pair;
 use serde::Serialize;
 use tachograph::encode::{Points, push_f64};
 use tachograph::record::Kind;

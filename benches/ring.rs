@@ -11,6 +11,8 @@ use std::time::Duration;
 use tachograph::record::{Record, RecordHeader, Schema};
 use tachograph::ring::{Opening, RunDir, Writer, WriterOptions};
 
+#[path = "support/judge.rs"]
+mod judge;
 #[path = "support/machine.rs"]
 mod machine;
 #[path = "support/pair.rs"]
@@ -18,7 +20,8 @@ mod pair;
 #[path = "../tests/support/scratch.rs"]
 mod scratch;
 
-use pair::{Goal, pair, text, verdict};
+use judge::{Goal, text, verdict};
+use pair::pair;
 use scratch::Scratch;
 
 const COLUMNS: usize = 512;

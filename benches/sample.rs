@@ -22,13 +22,16 @@ use tachograph::sample::{SOURCES, Selection};
 
 #[path = "support/host.rs"]
 mod host;
+#[path = "support/judge.rs"]
+mod judge;
 #[path = "support/machine.rs"]
 mod machine;
 #[path = "support/pair.rs"]
 mod pair;
 
 use host::Host;
-use pair::{Goal, judge, pair, text};
+use judge::{Goal, judge, text};
+use pair::pair;
 
 const ROUNDS: usize = 31;
 /// A tick may cost this many times what its files cost.
