@@ -1,10 +1,12 @@
 //! The program: parse, choose, print one error, exit.
 
+mod account;
 mod cli;
 mod config;
 mod inspect;
 mod log;
 mod recorder;
+mod recording;
 mod schedule;
 mod serve;
 mod show;

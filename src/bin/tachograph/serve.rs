@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use tracing::info;
 
 use crate::config::{LANE, Settings};
-use crate::recorder::{Recorder, Recording};
+use crate::recorder::Recorder;
+use crate::recording::Recording;
 
 /// Records and serves in one process.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
