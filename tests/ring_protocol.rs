@@ -1147,6 +1147,23 @@ fn run_directory_that_cannot_be_made_is_named() {
     assert_eq!(fs::metadata(&fresh).expect("made").permissions().mode() & 0o022, 0);
 }
 
+/// Somebody asked for twenty hours at a millisecond and was told that `slot_count cannot be
+/// 134217728`: neither what it would have taken, nor what there is, nor which flag says so.
+#[test]
+fn more_records_than_any_ring_has_are_a_lack_of_room() {
+    let dir = ShmDir::new();
+    for depth in [72_000_000, u64::MAX] {
+        let opening = Opening::of(&dir.run_dir(), "host").expect("the lane is free");
+        let error =
+            opening.start(&support::options(depth), &mut support::schema(1)).expect_err("too many");
+        let text = error.to_string();
+        let WriteError::NoRoom { needed_bytes, free_bytes, .. } = error else { panic!("{text}") };
+        assert!(needed_bytes > 72_000_000 * 8 && needed_bytes > free_bytes && free_bytes > 0);
+        assert!(text.contains("--depth") && text.contains("--interval"), "{text}");
+        assert_eq!(dir.files(), ["host.lock"]);
+    }
+}
+
 #[test]
 fn reader_finds_the_directory_that_has_the_ring() {
     let dir = ShmDir::new();
@@ -1253,8 +1270,8 @@ fn sizes_that_make_no_ring_are_refused_and_leave_nothing_behind() {
         error.to_string()
     };
     assert!(with(Duration::ZERO, 8).contains("interval_ns"));
-    assert!(with(Duration::from_secs(1), u64::MAX).contains("slot_count"));
-    assert!(with(Duration::from_secs(1), (1 << 24) + 1).contains("slot_count"));
+    assert!(with(Duration::from_secs(1), u64::MAX).contains("no room"));
+    assert!(with(Duration::from_secs(1), (1 << 24) + 1).contains("no room"));
 }
 
 #[test]

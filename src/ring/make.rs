@@ -59,6 +59,7 @@ impl Make {
         let kept_from = head.saturating_sub(self.slot_count - 1).max(1);
         entries.retain(|entry| entry.covers_any_since(kept_from));
         let sizes = self.sizes(schema, &mut entries);
+        self.check_slot_count(sizes)?;
         let geometry = Geometry::of(sizes).map_err(WriteError::Format)?;
         let (file, map) = self.create(geometry.file_bytes)?;
         let path = self.unfinished_path();
@@ -123,15 +124,37 @@ impl Make {
         }
     }
 
+    /// Refuses more slots than a ring can have in the words of a ring that is too large, which is
+    /// what whoever asked for them can change.
+    fn check_slot_count(&self, sizes: Sizes) -> Result<(), WriteError> {
+        if sizes.slot_count <= layout::SLOTS_MAX {
+            return Ok(());
+        }
+        let slot_bytes = (RecordHeader::WORDS as u64 + sizes.column_capacity) * layout::WORD;
+        Err(WriteError::NoRoom {
+            path: self.path(),
+            needed_bytes: sizes.slot_count.saturating_mul(slot_bytes),
+            free_bytes: (layout::SLOTS_MAX * slot_bytes).min(self.memory_bytes()),
+        })
+    }
+
+    /// The most that a ring may take of the machine's memory, in bytes.
+    fn memory_bytes(&self) -> u64 {
+        if !self.dir.is_in_memory() {
+            return u64::MAX;
+        }
+        let info = rustix::system::sysinfo();
+        info.totalram as u64 * u64::from(info.mem_unit) / MEMORY_SHARE
+    }
+
     /// Creates the file with all its blocks: a full file system is an error here and not a signal
     /// at some later store.
     pub(super) fn create(&self, bytes: u64) -> Result<(File, WriteMap), WriteError> {
         let path = self.unfinished_path();
         let no_room =
             |free_bytes| WriteError::NoRoom { path: self.path(), needed_bytes: bytes, free_bytes };
-        let info = rustix::system::sysinfo();
-        let memory_bytes = info.totalram as u64 * u64::from(info.mem_unit) / MEMORY_SHARE;
-        if self.dir.is_in_memory() && bytes > memory_bytes {
+        let memory_bytes = self.memory_bytes();
+        if bytes > memory_bytes {
             return Err(no_room(memory_bytes));
         }
         let _ = fs::remove_file(&path);
