@@ -82,10 +82,7 @@ impl RunDir {
     pub fn for_writing(wanted: Option<&Path>) -> Result<Self, PlaceError> {
         let path = match wanted {
             Some(path) => path.to_owned(),
-            None => usual_places(&[own_uid()])
-                .into_iter()
-                .find(|place| place.parent().is_some_and(is_in_memory))
-                .ok_or_else(|| PlaceError::NoTmpfs(usual_places(&[own_uid()])))?,
+            None => usual_place_in_memory()?,
         };
         let io = |doing| {
             let path = path.clone();
@@ -116,24 +113,23 @@ impl RunDir {
     }
 
     /// The directory in which a reader finds the ring `lane`: `wanted`, or else the first usual
-    /// place that has one, the caller's own before the system's.
+    /// place that has one, the caller's own before the system's. Where none has one, that in which
+    /// a writer of the caller's would make it.
     ///
     /// # Errors
     ///
-    /// [`PlaceError::Unusable`] when none has one, naming where it would be expected.
+    /// [`PlaceError::NoTmpfs`] when no usual place has one or could have one.
     pub fn holding(lane: &str, wanted: Option<&Path>) -> Result<Self, PlaceError> {
         let places = match wanted {
             Some(path) => vec![path.to_owned()],
             None => usual_places(&[own_uid(), 0]),
         };
-        let found = places.iter().find(|place| ring_path(place, lane).exists());
-        let Some(path) = found.or(places.first()).cloned() else {
-            return Err(PlaceError::NoTmpfs(places));
+        let found = places.into_iter().find(|place| ring_path(place, lane).exists());
+        let path = match (found, wanted) {
+            (Some(path), _) => path,
+            (None, Some(path)) => path.to_owned(),
+            (None, None) => usual_place_in_memory()?,
         };
-        if found.is_none() && wanted.is_none() {
-            let reason = "no recorder has left a ring here or in another usual place";
-            return Err(PlaceError::Unusable { path, reason });
-        }
         Ok(Self { in_memory: is_in_memory(&path), path })
     }
 
@@ -200,6 +196,13 @@ fn usual_places(uids: &[u32]) -> Vec<PathBuf> {
         }
     }
     places
+}
+
+/// The first usual place of the caller's own that is on a file system in memory, or would be.
+fn usual_place_in_memory() -> Result<PathBuf, PlaceError> {
+    let places = usual_places(&[own_uid()]);
+    let found = places.iter().find(|place| place.parent().is_some_and(is_in_memory));
+    found.cloned().ok_or(PlaceError::NoTmpfs(places))
 }
 
 fn is_in_memory(path: &Path) -> bool {
