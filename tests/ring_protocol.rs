@@ -1164,6 +1164,22 @@ fn more_records_than_any_ring_has_are_a_lack_of_room() {
     }
 }
 
+/// A link was refused, but the same link written with a slash behind it was followed.
+#[test]
+fn slash_behind_a_link_does_not_hide_that_it_is_one() {
+    let dir = ShmDir::new();
+    let (link, real) = (dir.path().join("link"), dir.path().join("real"));
+    fs::create_dir(&real).expect("created");
+    symlink(&real, &link).expect("linked");
+    for behind in ["/", "//", "/.", "/./"] {
+        let path = PathBuf::from(format!("{}{behind}", link.display()));
+        assert!(unusable(&path).contains("symbolic link"), "{behind}");
+        let plain = PathBuf::from(format!("{}{behind}", real.display()));
+        let place = RunDir::for_writing(Some(&plain)).expect("it is ours alone");
+        assert_eq!(place.path().as_os_str(), real.as_os_str());
+    }
+}
+
 #[test]
 fn reader_finds_the_directory_that_has_the_ring() {
     let dir = ShmDir::new();

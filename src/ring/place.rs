@@ -81,7 +81,8 @@ impl RunDir {
     /// [`PlaceError`].
     pub fn for_writing(wanted: Option<&Path>) -> Result<Self, PlaceError> {
         let path = match wanted {
-            Some(path) => path.to_owned(),
+            // Without a slash at its end, behind which the system would follow a link.
+            Some(path) => path.components().collect(),
             None => usual_place_in_memory()?,
         };
         let io = |doing| {
