@@ -14,6 +14,9 @@ pub(crate) fn start(level: &str) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // It would be told to stderr, and panic when that has been closed: whoever reads the log
+        // may go at any time and must not take the recorder along.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

@@ -9,7 +9,7 @@ use tachograph::http::{self, RingVitals, Server, Vitals};
 use tachograph::ring::RunDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{LANE, Settings};
 use crate::recorder::Recorder;
@@ -25,7 +25,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     until_told(true, async |ended| {
         let tell = ended.clone();
         let recording = Recording::spawn(recorder, move || tell.notify_one())?;
-        announce(&server)?;
+        announce(&server);
         let served = answer(server, Rc::new(vitals), ended.notified()).await;
         recording.stop()?;
         served
@@ -48,13 +48,12 @@ pub(crate) fn record(settings: &Settings) -> anyhow::Result<()> {
 pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
     crate::log::start(&settings.log)?;
     let server = bind(settings)?;
-    let dir = RunDir::holding(LANE, settings.run_dir.as_deref())?;
-    let path = dir.ring(LANE);
+    let path = RunDir::holding(LANE, settings.run_dir.as_deref())?.ring(LANE);
     if !path.exists() {
         info!("there is no ring {} yet; answers are empty until there is", path.display());
     }
     until_told(true, async |ended| {
-        announce(&server)?;
+        announce(&server);
         answer(server, Rc::new(RingVitals::at(&path)), ended.notified()).await
     })
 }
@@ -64,14 +63,17 @@ fn bind(settings: &Settings) -> anyhow::Result<Server> {
     Ok(Server::bind(http::Settings { listen, limits: settings.limits.clone() })?)
 }
 
-/// Says where to reach the server, on stdout, where a script can read it.
-fn announce(server: &Server) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+/// Says where to reach the server, on stdout, where a script can read it. Nobody has to.
+fn announce(server: &Server) {
+    let mut text = String::new();
     for address in server.addresses() {
-        writeln!(out, "listening on {address}; try")?;
-        writeln!(out, "  curl 'http://{address}/api2/json/status/metrics?history=1'")?;
+        text += &format!("listening on {address}; try\n");
+        text += &format!("  curl 'http://{address}/api2/json/status/metrics?history=1'\n");
     }
-    Ok(out.flush()?)
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        warn!("cannot say on stdout where to reach the server: {error}");
+    }
 }
 
 async fn answer(
