@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use tachograph::sample::Selection;
+
+use crate::log;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -17,6 +20,12 @@ Examples:
   tachograph inspect                           what is in the ring, and whether it is sound
 
 Durations are written 10ms, 1s, 5min, 1h. `tachograph COMMAND --help` tells more.";
+
+/// Heading of the flags that every command has.
+const COMMON: &str = "Common options";
+/// Bounds of the time between records.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+const INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 /// Records a Linux host's vitals into shared memory, many times a second, and serves any window of them
 #[derive(Debug, Parser)]
@@ -31,15 +40,15 @@ struct Cli {
 /// Flags of every command.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Common {
-    /// Read settings from this TOML file; flags go before it
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Read settings from this TOML file; flags override it
+    #[arg(long, global = true, value_name = "FILE", help_heading = COMMON)]
     pub config: Option<PathBuf>,
     /// Where the rings live [default: the first of /run/tachograph (root),
     /// $XDG_RUNTIME_DIR/tachograph and /dev/shm/tachograph-UID that is on tmpfs]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = COMMON)]
     pub run_dir: Option<PathBuf>,
     /// What to log to stderr: error, warn, info, debug, trace [default: info]
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = log::level, help_heading = COMMON)]
     pub log: Option<String>,
 }
 
@@ -74,7 +83,7 @@ pub(crate) struct RunFlags {
 #[command(next_help_heading = "Recording")]
 pub(crate) struct RecordFlags {
     /// Time between records, 1ms to 60s [default: 1s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = interval)]
     pub interval: Option<Duration>,
     /// How far back the ring reaches [default: 60min, less where that would take over 256 MiB]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -99,7 +108,7 @@ pub(crate) struct RecordFlags {
 pub(crate) struct ServeFlags {
     /// Address to listen on; port 0 lets the system choose. May be given several times
     /// [default: 127.0.0.1:8017]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub listen: Vec<SocketAddr>,
     /// Allow addresses beyond this machine although whoever reaches them can read everything
     #[arg(long)]
@@ -107,13 +116,13 @@ pub(crate) struct ServeFlags {
     /// Most connections at a time [default: 256]
     #[arg(long, value_name = "N")]
     pub connections_max: Option<usize>,
-    /// Close a connection whose request does not arrive within this time [default: 10s]
+    /// Close a connection whose request takes longer to arrive [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub header_timeout: Option<Duration>,
-    /// Close a connection without requests after this time [default: 75s]
+    /// Close a connection that has been idle for so long [default: 75s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub idle_timeout: Option<Duration>,
-    /// Close a connection whose client takes no byte of its answer for this time [default: 30s]
+    /// Close a connection whose client takes no byte for so long [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub write_timeout: Option<Duration>,
 }
@@ -187,6 +196,20 @@ pub(crate) fn parse(
     }
 }
 
+/// The time between records.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if (INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
+        return Ok(interval);
+    }
+    Err(format!("the interval can be {INTERVAL_MIN:?} to {INTERVAL_MAX:?}"))
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |_| format!("{text:?} is no address with a port; write 127.0.0.1:8017 or [::1]:0");
+    text.parse().map_err(wrong)
+}
+
 /// A duration as people write it; a bare number is refused since its unit is not known.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
@@ -197,7 +220,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 fn source(text: &str) -> Result<(String, u32), String> {
     let wrong = || format!("{text:?} is not NAME=N, as in vmstat=5");
     let (name, divisor) = text.split_once('=').ok_or_else(wrong)?;
-    Ok((name.to_owned(), divisor.parse().map_err(|_| wrong())?))
+    let divisor = divisor.parse().map_err(|_| wrong())?;
+    Selection::default().set(name, divisor).map_err(|unknown| unknown.to_string())?;
+    Ok((name.to_owned(), divisor))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Settings: built-in defaults, then the file, then flags.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,18 +9,17 @@ use std::{collections::BTreeMap, fs};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use tachograph::http::Limits;
-use tachograph::ring::RunDir;
 use tachograph::sample::{Roots, Selection};
 
 use crate::cli::{self, Common, RunFlags};
+use crate::log;
 
 /// The lane that everything is recorded in.
 pub(crate) const LANE: &str = "host";
 
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
-const INTERVAL_MIN: Duration = Duration::from_millis(1);
-const INTERVAL_MAX: Duration = Duration::from_secs(60);
 const DEPTH_DEFAULT: Duration = Duration::from_secs(3600);
+const LOG_DEFAULT: &str = "info";
 const LISTEN_DEFAULT: &str = "127.0.0.1:8017";
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub roots: Roots,
     pub sources: Selection,
     pub listen: Vec<SocketAddr>,
+    pub insecure_listen: bool,
     pub limits: Limits,
 }
 
@@ -46,21 +47,13 @@ pub(crate) enum Depth {
     Default(Duration),
 }
 
-impl Depth {
-    pub(crate) fn duration(self) -> Duration {
-        match self {
-            Self::Asked(depth) | Self::Default(depth) => depth,
-        }
-    }
-}
-
 /// The configuration file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     run_dir: Option<PathBuf>,
     log: Option<String>,
-    interval: Option<Span>,
+    interval: Option<Interval>,
     depth: Option<Span>,
     procfs: Option<PathBuf>,
     sysfs: Option<PathBuf>,
@@ -95,54 +88,76 @@ impl TryFrom<String> for Span {
     }
 }
 
+/// An interval in the file.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Interval(Duration);
+
+impl TryFrom<String> for Interval {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        cli::interval(&text).map(Self)
+    }
+}
+
 /// The settings for a command.
 pub(crate) fn load(common: &Common, flags: RunFlags) -> anyhow::Result<Settings> {
     merge(read(common.config.as_deref())?, common, flags)
 }
 
-/// The directory of the rings for commands that need no other setting.
-pub(crate) fn run_dir(common: &Common) -> anyhow::Result<RunDir> {
-    let wanted = match &common.run_dir {
+/// The directory of the rings as it was asked for, for commands that need no other setting.
+pub(crate) fn run_dir(common: &Common) -> anyhow::Result<Option<PathBuf>> {
+    Ok(match &common.run_dir {
         Some(dir) => Some(dir.clone()),
         None => read(common.config.as_deref())?.run_dir,
-    };
-    Ok(RunDir::holding(LANE, wanted.as_deref())?)
+    })
 }
 
-/// Checks the settings and shows them.
+/// Checks the settings and shows them, as a configuration file that says the same.
 pub(crate) fn check(common: &Common, flags: RunFlags) -> anyhow::Result<()> {
-    use std::io::Write as _;
     let settings = load(common, flags)?;
     let mut out = std::io::stdout().lock();
     match &common.config {
-        Some(path) => writeln!(out, "{}: sound", path.display())?,
-        None => writeln!(out, "no configuration file; these are the defaults and flags")?,
+        Some(path) => writeln!(out, "# {} is sound; with the flags it means", path.display())?,
+        None => writeln!(out, "# no configuration file: the defaults and the flags")?,
     }
-    let run_dir =
-        settings.run_dir.as_deref().map_or("(found at start)".into(), Path::to_string_lossy);
-    writeln!(out, "run_dir   {run_dir}")?;
-    writeln!(out, "interval  {:?}", settings.interval)?;
-    writeln!(out, "depth     {}", crate::show::span(settings.depth.duration()))?;
-    let Roots { procfs, sysfs, rootfs } = &settings.roots;
-    writeln!(out, "roots     {} {} {}", procfs.display(), sysfs.display(), rootfs.display())?;
-    for (name, divisor) in settings.sources.iter() {
-        let turn = match divisor {
-            0 => "off".to_owned(),
-            1 => "each tick".to_owned(),
-            n => format!("each {n} ticks"),
-        };
-        writeln!(out, "source    {name:<10} {turn}")?;
+    settings.write_toml(&mut out)?;
+    Ok(out.flush()?)
+}
+
+impl Settings {
+    fn write_toml(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let text = |text: &str| toml::Value::from(text).to_string();
+        let path = |path: &Path| text(&path.to_string_lossy());
+        let Self { run_dir, log, interval, depth, roots, sources, listen, limits, .. } = self;
+        match run_dir {
+            Some(dir) => writeln!(out, "run_dir = {}", path(dir))?,
+            None => writeln!(out, "# run_dir is the first usual place that is on tmpfs")?,
+        }
+        writeln!(out, "log = {}", text(log))?;
+        writeln!(out, "interval = \"{interval:?}\"")?;
+        match depth {
+            Depth::Asked(depth) => writeln!(out, "depth = \"{depth:?}\"")?,
+            Depth::Default(depth) => {
+                writeln!(out, "# depth is {}, or less to save memory", crate::show::span(*depth))?;
+            }
+        }
+        writeln!(out, "procfs = {}", path(&roots.procfs))?;
+        writeln!(out, "sysfs = {}", path(&roots.sysfs))?;
+        writeln!(out, "rootfs = {}", path(&roots.rootfs))?;
+        writeln!(out, "\n[sources] # read at every Nth tick; 0 is never")?;
+        for (name, divisor) in sources.iter() {
+            writeln!(out, "{name} = {divisor}")?;
+        }
+        let listen: Vec<_> = listen.iter().map(|address| text(&address.to_string())).collect();
+        writeln!(out, "\n[http]\nlisten = [{}]", listen.join(", "))?;
+        writeln!(out, "insecure_listen = {}", self.insecure_listen)?;
+        writeln!(out, "connections_max = {}", limits.connections_max)?;
+        writeln!(out, "header_timeout = \"{:?}\"", limits.header_timeout)?;
+        writeln!(out, "idle_timeout = \"{:?}\"", limits.idle_timeout)?;
+        writeln!(out, "write_timeout = \"{:?}\"", limits.write_timeout)
     }
-    for address in &settings.listen {
-        writeln!(out, "listen    {address}")?;
-    }
-    let Limits { connections_max, header_timeout, idle_timeout, write_timeout, .. } =
-        settings.limits;
-    writeln!(
-        out,
-        "limits    {connections_max} connections, header {header_timeout:?}, idle {idle_timeout:?}, write {write_timeout:?}"
-    )?;
-    Ok(())
 }
 
 fn read(path: Option<&Path>) -> anyhow::Result<File> {
@@ -161,10 +176,8 @@ fn read(path: Option<&Path>) -> anyhow::Result<File> {
 
 fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Settings> {
     let RunFlags { record, serve } = flags;
-    let interval = record.interval.or(file.interval.map(|span| span.0)).unwrap_or(INTERVAL_DEFAULT);
-    if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
-        bail!("interval {interval:?} is out of bounds: {INTERVAL_MIN:?} to {INTERVAL_MAX:?}");
-    }
+    let interval =
+        record.interval.or(file.interval.map(|interval| interval.0)).unwrap_or(INTERVAL_DEFAULT);
     let depth = match record.depth.or(file.depth.map(|span| span.0)) {
         Some(depth) if depth < interval => {
             bail!("depth {depth:?} is shorter than the interval {interval:?}")
@@ -217,14 +230,17 @@ fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Setting
     if limits.connections_max == 0 {
         bail!("connections_max is 0: nobody could connect");
     }
+    let log = common.log.clone().or(file.log).unwrap_or_else(|| LOG_DEFAULT.to_owned());
+    let log = log::level(&log).map_err(anyhow::Error::msg)?;
     Ok(Settings {
         run_dir: common.run_dir.clone().or(file.run_dir),
-        log: common.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
+        log,
         interval,
         depth,
         roots,
         sources,
         listen,
+        insecure_listen: insecure,
         limits,
     })
 }
@@ -266,6 +282,7 @@ mod tests {
         assert!(refusal("interval = '1us'").contains("interval"));
         assert!(refusal("interval = '2min'").contains("interval"));
         assert!(refusal("depth = '100ms'").contains("depth"));
+        assert!(refusal("log = 'loud'").contains("loud"));
         assert!(refusal("interval = '7'").contains("no duration"));
         assert!(refusal("[http]\nconnections_max = 0").contains("connections_max"));
     }
@@ -277,5 +294,27 @@ mod tests {
         let mut flags = RunFlags::default();
         flags.serve.insecure_listen = true;
         assert!(settings(text, flags).is_ok());
+    }
+
+    #[test]
+    fn settings_are_shown_as_a_file_that_says_the_same() {
+        let text = "run_dir = 'a \"b\"'\nlog = 'warn'\ninterval = '1500us'\ndepth = '90min'\n\
+                    procfs = '/p'\nsysfs = '/s'\nrootfs = '/r'\n\
+                    [sources]\nvmstat = 5\nrootfs = 0\n\
+                    [http]\nlisten = ['[::]:1', '127.0.0.1:0']\ninsecure_listen = true\n\
+                    connections_max = 3\nheader_timeout = '1s'\nidle_timeout = '2min'\n\
+                    write_timeout = '3ms'\n";
+        let shown = |text: &str| {
+            let mut shown = Vec::new();
+            let settings = settings(text, RunFlags::default()).expect(text);
+            settings.write_toml(&mut shown).expect("a buffer");
+            String::from_utf8(shown).expect("text")
+        };
+        let first = shown(text);
+        assert_eq!(shown(&first), first);
+        for (key, value) in text.parse::<toml::Table>().expect("sound") {
+            assert!(first.contains(&*key), "{key} = {value} in {first}");
+        }
+        assert_eq!(shown(&shown("")), shown(""));
     }
 }

@@ -4,20 +4,25 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tachograph::ring::{Directory, Header, audit, layout, liveness, open_untrusted};
+use anyhow::bail;
+use tachograph::ring::{Directory, Header, OpenError, audit, layout, liveness, open_untrusted};
 
 use crate::cli::{Common, InspectFlags};
-use crate::config::{self, LANE};
-use crate::show;
+use crate::{attach, show};
 
 /// Shows the ring; the exit code is 1 when it is damaged.
 pub(crate) fn inspect(common: &Common, flags: &InspectFlags) -> anyhow::Result<ExitCode> {
     let path = match &flags.file {
         Some(file) => file.clone(),
-        None => config::run_dir(common)?.ring(LANE),
+        None => attach::path(common)?,
     };
     // Never mapped: the file may be cut short, hostile, or changing.
-    let (ring, file) = open_untrusted(&path)?;
+    let (ring, file) = match open_untrusted(&path) {
+        Err(error @ OpenError::Missing(_)) if flags.file.is_none() => {
+            bail!("{error}; {}", attach::ADVICE)
+        }
+        opened => opened?,
+    };
     let Header { version, geometry, ring_id, boot_id, interval_ns, created_ns } = *ring.header();
     let mut out = io::BufWriter::new(io::stdout().lock());
     let reach = Duration::from_nanos(interval_ns.saturating_mul(geometry.slot_count));

@@ -1,14 +1,12 @@
 //! The log: to stderr, a line an event, never per tick.
 
-use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Starts to log at `level`, or by a filter as in `tachograph::http=debug,info`.
 pub(crate) fn start(level: &str) -> anyhow::Result<()> {
     use std::io::IsTerminal as _;
-    let filter = EnvFilter::try_new(level).with_context(|| {
-        format!("{level:?} is no log level; write error, warn, info, debug or trace")
-    })?;
+    let filter = filter(level).map_err(anyhow::Error::msg)?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -19,4 +17,41 @@ pub(crate) fn start(level: &str) -> anyhow::Result<()> {
         .log_internal_errors(false)
         .init();
     Ok(())
+}
+
+/// Checks what is asked for with `--log`.
+pub(crate) fn level(text: &str) -> Result<String, String> {
+    filter(text).map(|_| text.to_owned())
+}
+
+fn filter(text: &str) -> Result<EnvFilter, String> {
+    // A word that is no level would be taken for the name of a module, and nothing be logged.
+    let known = |part: &str| {
+        !part.is_empty() && (part.contains('=') || part.parse::<LevelFilter>().is_ok())
+    };
+    let filter = EnvFilter::try_new(text).ok().filter(|_| text.split(',').all(known));
+    let wrong = || format!("{text:?} is no log level; write error, warn, info, debug or trace");
+    filter.ok_or_else(wrong)
+}
+
+/// Tells the person at the terminal, if there is one.
+pub(crate) fn tell(line: std::fmt::Arguments<'_>) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "tachograph: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `--log loud` was taken for a module's name: nothing was logged, and nothing told why.
+    #[test]
+    fn words_that_are_no_level_are_refused() {
+        for level in ["info", "OFF", "debug,tachograph::http=trace", "warn,tachograph=debug"] {
+            assert!(filter(level).is_ok(), "{level}");
+        }
+        for level in ["", "loud", "info,loud", "tachograph=loud"] {
+            assert!(filter(level).is_err(), "{level}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The program: parse, choose, print one error, exit.
 
 mod account;
+mod attach;
 mod cli;
 mod config;
 mod inspect;
@@ -27,10 +28,23 @@ fn main() -> ExitCode {
         // Whoever reads the output has read enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tachograph: {error:#}");
+            log::tell(format_args!("{}", story(&error)));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes, each told once: many of them tell their cause themselves.
+fn story(error: &anyhow::Error) -> String {
+    let mut story = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if story.is_empty() {
+            story = cause;
+        } else if !story.ends_with(&*cause) {
+            story = format!("{story}: {cause}");
+        }
+    }
+    story
 }
 
 fn run(common: &cli::Common, command: Command) -> anyhow::Result<ExitCode> {
@@ -39,8 +53,8 @@ fn run(common: &cli::Common, command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(flags) => serve::run(&config::load(common, flags)?).map(done),
         Command::Record(flags) => serve::record(&config::load(common, flags.into())?).map(done),
         Command::Serve(flags) => serve::serve(&config::load(common, flags.into())?).map(done),
-        Command::Snapshot(flags) => snapshot::snapshot(&config::run_dir(common)?, &flags).map(done),
-        Command::Tail(flags) => tail::tail(&config::run_dir(common)?, &flags).map(done),
+        Command::Snapshot(flags) => snapshot::snapshot(&attach::reader(common)?, &flags).map(done),
+        Command::Tail(flags) => tail::tail(attach::reader(common)?, &flags).map(done),
         Command::Inspect(flags) => inspect::inspect(common, &flags),
         Command::CheckConfig(flags) => config::check(common, flags).map(done),
     }
@@ -49,4 +63,21 @@ fn run(common: &cli::Common, command: Command) -> anyhow::Result<ExitCode> {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A missing directory was told with `No such file or directory` twice.
+    #[test]
+    fn cause_that_an_error_tells_itself_is_told_once() {
+        let cause = std::io::Error::other("no such thing");
+        let error = anyhow::Error::new(cause).context("cannot open x: no such thing");
+        assert_eq!(story(&error), "cannot open x: no such thing");
+        assert_eq!(
+            story(&error.context("cannot start")),
+            "cannot start: cannot open x: no such thing"
+        );
+    }
 }

@@ -6,16 +6,14 @@ use std::time::Duration;
 use anyhow::bail;
 use serde_json::{Map, Number, Value as Json, json};
 use tachograph::record::Record;
-use tachograph::ring::{Directory, Reader, RunDir, Value};
+use tachograph::ring::{Directory, Reader, Value};
 
 use crate::account::Account;
 use crate::cli::SnapshotFlags;
-use crate::config::LANE;
 use crate::schedule::clock_ns;
 use crate::show;
 
-pub(crate) fn snapshot(dir: &RunDir, flags: &SnapshotFlags) -> anyhow::Result<()> {
-    let reader = Reader::open(&dir.ring(LANE))?;
+pub(crate) fn snapshot(reader: &Reader, flags: &SnapshotFlags) -> anyhow::Result<()> {
     let ring = reader.ring();
     let mut record = Record::default();
     let Some(()) = ring.latest(|view| view.copy_into(&mut record)) else {
@@ -27,7 +25,7 @@ pub(crate) fn snapshot(dir: &RunDir, flags: &SnapshotFlags) -> anyhow::Result<()
     if flags.json {
         writeln!(out, "{}", json_of(&record, &directory))?;
     } else {
-        print_head(&mut out, &reader, &record)?;
+        print_head(&mut out, reader, &record)?;
         print_table(&mut out, &record, &directory)?;
     }
     Ok(out.flush()?)

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use tachograph::encode::{HOST_POINTS, HostValues, PbsPlan};
 use tachograph::record::Record;
-use tachograph::ring::{Liveness, Reader, RunDir, Wait};
+use tachograph::ring::{Liveness, Reader, Wait};
 use tachograph::window::derive::CpuTimes;
 use tachograph::window::{Event, Gap, GapReason, Window};
 
 use crate::cli::TailFlags;
-use crate::config::LANE;
-use crate::{show, snapshot};
+use crate::{log, show, snapshot};
 
 /// How long to sleep for a record before looking whether the writer still lives.
 const LIVENESS_CHECK: Duration = Duration::from_secs(2);
@@ -20,8 +19,7 @@ const HEADING_EVERY: u64 = 40;
 /// Most records that are shown of one wake-up; of more the newest are.
 const BATCH_MAX: u64 = 10_000;
 
-pub(crate) fn tail(dir: &RunDir, flags: &TailFlags) -> anyhow::Result<()> {
-    let mut reader = Reader::open(&dir.ring(LANE))?;
+pub(crate) fn tail(mut reader: Reader, flags: &TailFlags) -> anyhow::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut lines = Lines::new(&reader, flags);
     let mut seen = reader.ring().head().saturating_sub(1);
@@ -47,7 +45,9 @@ pub(crate) fn tail(dir: &RunDir, flags: &TailFlags) -> anyhow::Result<()> {
                 }
                 let liveness = reader.liveness();
                 if liveness != told && liveness != Liveness::Live {
-                    eprintln!("the recorder is {liveness}; waiting for its next record");
+                    log::tell(format_args!(
+                        "the recorder is {liveness}; waiting for its next record"
+                    ));
                 }
                 told = liveness;
             }
