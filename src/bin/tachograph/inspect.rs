@@ -30,7 +30,7 @@ pub(crate) fn inspect(common: &Common, flags: &InspectFlags) -> anyhow::Result<E
     writeln!(
         out,
         "format     version {version}, {} ({} bytes)",
-        show::bytes(geometry.file_bytes),
+        show::bytes(geometry.file_bytes as f64),
         geometry.file_bytes
     )?;
     writeln!(out, "made       {}", show::moment(created_ns))?;

@@ -60,7 +60,7 @@ impl Recorder {
         let dir = RunDir::for_writing(settings.run_dir.as_deref())?;
         if !dir.is_in_memory() {
             warn!(
-                "{} is not on tmpfs: the kernel will hold up the recorder whenever it writes the ring to the disk",
+                "{} is not on tmpfs: the recorder is held up whenever the kernel writes the ring to the disk",
                 dir.path().display()
             );
         }
@@ -75,17 +75,7 @@ impl Recorder {
             mode: RING_MODE,
         };
         let (writer, before) = opening.start(&options, &mut schema)?;
-        tell(&before);
-        let geometry = *writer.ring().geometry();
-        let reach = settings.interval * u32::try_from(geometry.slot_count).unwrap_or(u32::MAX);
-        info!(
-            "recording {} series every {:?} into {} ({}, the last {})",
-            schema.len(),
-            settings.interval,
-            writer.path().display(),
-            bytes(geometry.file_bytes),
-            span(reach),
-        );
+        tell(settings, &writer, schema.len(), &before);
         Ok(Self {
             record: Record::new(schema.width()),
             writer,
@@ -237,7 +227,7 @@ fn depth_records(settings: &Settings, width: usize) -> u64 {
             warn!(
                 "at this interval {} would take more than {}; the ring keeps {}: ask for more with --depth",
                 span(depth),
-                bytes(DEFAULT_RING_BYTES_MAX),
+                bytes(DEFAULT_RING_BYTES_MAX as f64),
                 span(reach),
             );
             fitting
@@ -245,19 +235,31 @@ fn depth_records(settings: &Settings, width: usize) -> u64 {
     }
 }
 
-fn tell(before: &Before) {
-    match before {
+/// Tells what is recorded where and after what, in one line, and before it what went wrong.
+fn tell(settings: &Settings, writer: &Writer, series: usize, before: &Before) {
+    let after = match before {
         Before::History { records, discarded, in_place } => {
-            let how = if *in_place { "in place" } else { "in a new file" };
-            info!("going on {how} after {records} records");
             if *discarded > 0 {
-                warn!("{discarded} damaged slots of the ring were emptied");
+                warn!("{discarded} slots of the ring were damaged and have been emptied");
             }
+            let file = if *in_place { "" } else { " of the former file" };
+            format!(", after the {records} records{file}")
         }
-        Before::OtherBoot => info!("the ring of the machine's last run has been replaced"),
+        Before::OtherBoot => ", in place of the ring from before the machine started".to_owned(),
         Before::SetAside { path, error } => {
-            warn!("the old ring cannot be used and is kept as {}: {error}", path.display());
+            let path = path.display();
+            warn!("the file in the ring's place is kept as {path}; it cannot be used: {error}");
+            String::new()
         }
-        _ => {}
-    }
+        _ => String::new(),
+    };
+    let geometry = *writer.ring().geometry();
+    let reach = settings.interval * u32::try_from(geometry.slot_count).unwrap_or(u32::MAX);
+    info!(
+        "recording {series} series every {:?} into {} ({}, the last {}){after}",
+        settings.interval,
+        writer.path().display(),
+        bytes(geometry.file_bytes as f64),
+        span(reach),
+    );
 }

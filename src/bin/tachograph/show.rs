@@ -5,13 +5,8 @@ use std::time::Duration;
 use tachograph::record::Unit;
 use tachograph::ring::Value;
 
-/// A number of bytes, as in `13.5 MB`.
-pub(crate) fn bytes(bytes: u64) -> String {
-    scaled(bytes as f64, &[" B", " kB", " MB", " GB", " TB", " PB", " EB"])
-}
-
-/// A number of bytes in the powers of two that memory comes in, as in `12.8 MiB`.
-pub(crate) fn binary_bytes(bytes: f64) -> String {
+/// A number of bytes, as in `12.8 MiB`.
+pub(crate) fn bytes(bytes: f64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut value = bytes;
     let mut unit = 0;
@@ -44,6 +39,7 @@ fn joined(value: u64, per: u64, large: &str, small: &str) -> String {
 /// Nanoseconds, as in `2.5 ms`.
 pub(crate) fn nanoseconds(ns: f64) -> String {
     match ns {
+        0.0 => "0 s".to_owned(),
         ..1e3 => format!("{ns:.0} ns"),
         ..1e6 => format!("{:.1} us", ns / 1e3),
         ..1e9 => format!("{:.2} ms", ns / 1e6),
@@ -55,13 +51,15 @@ pub(crate) fn nanoseconds(ns: f64) -> String {
 pub(crate) fn value(value: Value, unit: Unit) -> String {
     let number = value.as_f64();
     match unit {
-        Unit::Bytes => binary_bytes(number),
-        Unit::Sectors => binary_bytes(number * 512.0),
+        Unit::Bytes => bytes(number),
+        Unit::Sectors => bytes(number * 512.0),
         Unit::Nanoseconds => nanoseconds(number),
         Unit::Microseconds => nanoseconds(number * 1e3),
         Unit::Milliseconds => nanoseconds(number * 1e6),
         Unit::Ticks => format!("{:.2} s", number / 100.0),
         Unit::Seconds => format!("{value} s"),
+        Unit::Flag if number == 0.0 => "no".to_owned(),
+        Unit::Flag => "yes".to_owned(),
         Unit::Percent => format!("{number:.2} %"),
         _ => value.to_string(),
     }
@@ -73,24 +71,14 @@ pub(crate) fn moment(realtime_ns: u64) -> String {
     format!("{stamp:.3}")
 }
 
-fn scaled(mut value: f64, units: &[&str]) -> String {
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{value:.0}{}", units[0]) } else { format!("{value:.1}{}", units[unit]) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn quantities_read_well() {
-        assert_eq!(bytes(13_471_744), "13.5 MB");
-        assert_eq!(bytes(999), "999 B");
-        assert_eq!(binary_bytes(25_276_502_016.0), "23.5 GiB");
+        assert_eq!(bytes(999.0), "999 B");
+        assert_eq!(bytes(25_276_502_016.0), "23.5 GiB");
         assert_eq!(span(Duration::from_secs(4096)), "1 h 8 min");
         assert_eq!(span(Duration::from_secs(3600)), "1 h");
         assert_eq!(span(Duration::from_millis(2500)), "2.500 s");
@@ -98,6 +86,8 @@ mod tests {
         assert_eq!(span(Duration::from_secs(50 * 3600)), "2 d 2 h");
         assert_eq!(moment(1_795_367_200_001_000_000), "2026-11-22T17:06:40.001Z");
         assert_eq!(value(Value::U64(250), Unit::Ticks), "2.50 s");
+        assert_eq!(value(Value::U64(0), Unit::Milliseconds), "0 s");
+        assert_eq!(value(Value::U64(1), Unit::Flag), "yes");
         assert_eq!(value(Value::F64(0.5), Unit::Count), "0.5");
     }
 }

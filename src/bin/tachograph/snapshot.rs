@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use serde_json::{Map, Number, Value as Json, json};
-use tachograph::record::Record;
-use tachograph::ring::{Directory, Reader, Value};
+use tachograph::record::{CATALOG, Class, Record};
+use tachograph::ring::{Directory, Entry, Reader, Value};
 
 use crate::account::Account;
 use crate::cli::SnapshotFlags;
@@ -70,38 +70,42 @@ fn print_table(out: &mut impl Write, record: &Record, directory: &Directory) -> 
     Ok(())
 }
 
-/// Object, metric and value of each series that the record has, sorted as people count.
+/// Object, metric and value of each series that the record has, in the catalog's order.
 fn rows<'a>(record: &Record, directory: &'a Directory) -> Vec<(&'a str, &'a str, String)> {
     let covering = directory.iter().filter(|entry| entry.covers(record.header.seq));
-    let mut rows: Vec<_> = covering
-        .map(|entry| {
-            let word = record
-                .words()
-                .get(entry.column)
-                .copied()
-                .and_then(|word| Value::of(word, &entry.series));
-            let value = word.map_or("-".to_owned(), |value| show::value(value, entry.series.unit));
-            (&*entry.series.object, &*entry.series.metric, value)
-        })
-        .collect();
-    // Within an object, in the order in which the recorder declares its metrics.
-    rows.sort_by(|a, b| natural(a.0).cmp(&natural(b.0)));
-    rows
+    let mut entries: Vec<_> = covering.collect();
+    // A stable sort: where the kernel invents the names, its order stays.
+    entries.sort_by_cached_key(|entry| place(&entry.series.object, &entry.series.metric));
+    let row = |entry: &'a Entry| {
+        let series = &entry.series;
+        let value = value(record, entry);
+        let text = value.map_or("-".to_owned(), |value| show::value(value, series.unit));
+        (&*series.object, &*series.metric, text)
+    };
+    entries.into_iter().map(row).collect()
 }
 
-/// A key under which `cpu/10` comes after `cpu/9`.
-fn natural(object: &str) -> (&str, u64, &str) {
+fn value(record: &Record, entry: &Entry) -> Option<Value> {
+    let word = record.words().get(entry.column)?;
+    Value::of(*word, &entry.series)
+}
+
+/// Where a series stands: by class, then by object as people count (`cpu/10` after `cpu/9`), then
+/// by metric; classes and metrics in the order of the catalog.
+fn place<'a>(object: &'a str, metric: &str) -> (Option<Class>, &'a str, u64, &'a str, usize) {
     let digits = object.bytes().rev().take_while(u8::is_ascii_digit).count();
     let (stem, number) = object.split_at(object.len() - digits);
-    (stem, number.parse().unwrap_or(0), object)
+    let class = Class::of(object);
+    let mut lines = CATALOG.iter();
+    let line = lines.position(|line| Some(line.class) == class && line.matches(metric).is_some());
+    (class, stem, number.parse().unwrap_or(0), object, line.unwrap_or(CATALOG.len()))
 }
 
 /// A record as JSON: `{"seq", "time", "epoch", "values": {object: {metric: value}}}`.
 pub(crate) fn json_of(record: &Record, directory: &Directory) -> Json {
     let mut objects = Map::new();
     for entry in directory.iter().filter(|entry| entry.covers(record.header.seq)) {
-        let word = record.words().get(entry.column).copied();
-        let number = match word.and_then(|word| Value::of(word, &entry.series)) {
+        let number = match value(record, entry) {
             Some(Value::U64(value)) => Some(Number::from(value)),
             Some(Value::F64(value)) => Number::from_f64(value),
             None => None,
@@ -120,4 +124,27 @@ pub(crate) fn json_of(record: &Record, directory: &Directory) -> Json {
         "epoch": header.epoch(),
         "values": objects,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_stand_in_the_order_of_the_catalog_and_of_counting() {
+        let ordered = [
+            ("host", "cpu_user_ticks"),
+            ("host", "meminfo_MemTotal_bytes"),
+            ("cpu/0", "user_ticks"),
+            ("cpu/0", "nice_ticks"),
+            ("cpu/9", "user_ticks"),
+            ("cpu/10", "user_ticks"),
+            ("nic/eth0", "receive_bytes"),
+            ("nic/eth0", "physical"),
+            ("nic/eth1", "receive_bytes"),
+            ("tachograph", "ticks"),
+        ];
+        let places: Vec<_> = ordered.iter().map(|(object, metric)| place(object, metric)).collect();
+        assert!(places.is_sorted(), "{places:?}");
+    }
 }

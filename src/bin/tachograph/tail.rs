@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use tachograph::encode::{HOST_POINTS, HostValues, PbsPlan};
-use tachograph::record::Record;
-use tachograph::ring::{Liveness, Reader, Wait};
+use tachograph::record::{Record, RecordHeader};
+use tachograph::ring::{Liveness, Reader, Ring, Wait, Words};
 use tachograph::window::derive::CpuTimes;
 use tachograph::window::{Event, Gap, GapReason, Window};
 
@@ -22,7 +22,9 @@ const BATCH_MAX: u64 = 10_000;
 pub(crate) fn tail(mut reader: Reader, flags: &TailFlags) -> anyhow::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut lines = Lines::new(&reader, flags);
+    // The newest record is shown at once, as what changed since the one before it.
     let mut seen = reader.ring().head().saturating_sub(1);
+    lines.begin_after(&reader, seen);
     let mut told = Liveness::Live;
     while !lines.done() {
         match reader.wait(seen, LIVENESS_CHECK) {
@@ -61,13 +63,20 @@ struct Lines {
     left: Option<u64>,
     printed: u64,
     plan: PbsPlan,
-    before: Option<(HostValues, CpuTimes, u64)>,
+    before: Option<Measured>,
     record: Record,
+}
+
+/// A record's values, what the next one's shares of CPU time start from, and the time since boot.
+struct Measured {
+    values: HostValues,
+    cpu: CpuTimes,
+    boottime_ns: u64,
 }
 
 /// What one wake-up has to tell.
 enum Line {
-    Record(u64, u64),
+    Record(RecordHeader),
     Gap(Gap),
 }
 
@@ -84,6 +93,24 @@ impl Lines {
         }
     }
 
+    /// Makes the record `seq`, if it is there, the one that the next is compared with.
+    fn begin_after(&mut self, reader: &Reader, seq: u64) {
+        let ring = reader.ring();
+        let header = ring.read(seq, |view| view.header());
+        self.before = header.ok().and_then(|header| self.measure(ring, &header));
+    }
+
+    /// The values of a record; without one before it there are no shares of CPU time.
+    fn measure<W: Words>(&mut self, ring: &Ring<W>, header: &RecordHeader) -> Option<Measured> {
+        let before = self.before.as_ref().map(|before| &before.cpu);
+        let (mut values, cpu) = self.plan.measure(ring, header.seq, before).ok()?;
+        if before.is_none() {
+            values[at("cpu_current")] = f64::NAN;
+            values[at("cpu_iowait")] = f64::NAN;
+        }
+        Some(Measured { values, cpu, boottime_ns: header.boottime_ns })
+    }
+
     fn done(&self) -> bool {
         self.left == Some(0)
     }
@@ -98,7 +125,7 @@ impl Lines {
         let ring = reader.ring();
         let lines = Window::sequences(ring, first, last).read(|events| {
             let line = |event| match event {
-                Event::Record(view) => Line::Record(view.seq(), view.realtime_ns()),
+                Event::Record(view) => Line::Record(view.header()),
                 Event::Gap(gap) => Line::Gap(gap),
             };
             events.map(line).collect::<Vec<_>>()
@@ -110,27 +137,21 @@ impl Lines {
             match line {
                 Line::Gap(gap) => {
                     writeln!(out, "{}", if self.json { gap_json(&gap) } else { gap_text(&gap) })?;
-                    if matches!(gap.reason, GapReason::Epoch { .. }) {
-                        self.before = None;
-                    }
                 }
-                Line::Record(seq, _) if self.json => {
-                    if ring.read_into(seq, &mut self.record).is_ok() {
+                Line::Record(header) if self.json => {
+                    if ring.read_into(header.seq, &mut self.record).is_ok() {
                         writeln!(out, "{}", snapshot::json_of(&self.record, &ring.directory()))?;
                         self.count();
                     }
                 }
-                Line::Record(seq, time_ns) => {
-                    let before = self.before.as_ref().map(|(_, times, _)| times);
-                    // Overwritten since it was found: the next line's gap tells.
-                    let Ok((values, times)) = self.plan.measure(ring, seq, before) else {
-                        continue;
-                    };
+                Line::Record(header) => {
+                    // Overwritten since it was found.
+                    let Some(measured) = self.measure(ring, &header) else { continue };
                     if self.printed.is_multiple_of(HEADING_EVERY) {
                         writeln!(out, "{HEADING}")?;
                     }
-                    writeln!(out, "{}", self.row(seq, time_ns, &values))?;
-                    self.before = Some((values, times, time_ns));
+                    writeln!(out, "{}", self.row(&header, &measured))?;
+                    self.before = Some(measured);
                     self.count();
                 }
             }
@@ -143,32 +164,36 @@ impl Lines {
         self.left = self.left.map(|left| left - 1);
     }
 
-    fn row(&self, seq: u64, time_ns: u64, values: &HostValues) -> String {
-        let at =
-            |metric: &str| HOST_POINTS.iter().position(|(name, _)| *name == metric).unwrap_or(0);
+    fn row(&self, header: &RecordHeader, measured: &Measured) -> String {
+        let values = &measured.values;
         let value = |metric| Some(values[at(metric)]).filter(|value| value.is_finite());
         let percent =
             |metric| value(metric).map_or("-".into(), |share| format!("{:.1}", share * 100.0));
         let rate = |metric: &str| {
-            let (before, _, before_ns) = self.before.as_ref()?;
-            let seconds = time_ns.checked_sub(*before_ns)? as f64 / 1e9;
-            let rate = (values[at(metric)] - before[at(metric)]) / seconds;
-            (rate.is_finite() && rate >= 0.0).then(|| show::binary_bytes(rate))
+            let before = self.before.as_ref()?;
+            let seconds = measured.boottime_ns.checked_sub(before.boottime_ns)? as f64 / 1e9;
+            let rate = (values[at(metric)] - before.values[at(metric)]) / seconds;
+            (rate.is_finite() && rate >= 0.0).then(|| show::bytes(rate))
         };
         let rate = |metric| rate(metric).unwrap_or("-".into());
         format!(
-            "{:<24} {seq:>9} {:>6} {:>6} {:>6} {:>10} {:>10} {:>10} {:>10} {:>10}",
-            show::moment(time_ns),
+            "{:<24} {:>9} {:>6} {:>6} {:>6} {:>10} {:>10} {:>10} {:>10} {:>10}",
+            show::moment(header.realtime_ns),
+            header.seq,
             percent("cpu_current"),
             percent("cpu_iowait"),
             value("cpu_avg1").map_or("-".into(), |load| format!("{load:.2}")),
-            value("mem_used").map_or("-".into(), show::binary_bytes),
+            value("mem_used").map_or("-".into(), show::bytes),
             rate("net_in"),
             rate("net_out"),
             rate("disk_read"),
             rate("disk_write"),
         )
     }
+}
+
+fn at(metric: &str) -> usize {
+    HOST_POINTS.iter().position(|(name, _)| *name == metric).expect("one of the host's points")
 }
 
 const HEADING: &str = "TIME                           SEQ   CPU%  WAIT%  LOAD1   MEM USED   NET IN/s  NET OUT/s     READ/s    WRITE/s";
