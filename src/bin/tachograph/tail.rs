@@ -16,7 +16,7 @@ use crate::{log, show, snapshot};
 const LIVENESS_CHECK: Duration = Duration::from_secs(2);
 /// Lines between two headings.
 const HEADING_EVERY: u64 = 40;
-/// Most records that are shown of one wake-up; of more the newest are.
+/// Most records that are looked at in one go.
 const BATCH_MAX: u64 = 10_000;
 
 pub(crate) fn tail(mut reader: Reader, flags: &TailFlags) -> anyhow::Result<()> {
@@ -29,14 +29,10 @@ pub(crate) fn tail(mut reader: Reader, flags: &TailFlags) -> anyhow::Result<()> 
     while !lines.done() {
         match reader.wait(seen, LIVENESS_CHECK) {
             Wait::Published(head) => {
-                lines.print(
-                    &mut out,
-                    &reader,
-                    seen.max(head.saturating_sub(BATCH_MAX)) + 1,
-                    head,
-                )?;
+                let last = head.min(seen + BATCH_MAX);
+                lines.print(&mut out, &reader, seen, last)?;
                 out.flush()?;
-                seen = head;
+                seen = last;
                 told = Liveness::Live;
             }
             Wait::Retired | Wait::TimedOut => {
@@ -115,20 +111,23 @@ impl Lines {
         self.left == Some(0)
     }
 
+    /// Prints the records after `seen` up to `last`, and what stands between them.
     fn print(
         &mut self,
         out: &mut impl Write,
         reader: &Reader,
-        first: u64,
+        seen: u64,
         last: u64,
     ) -> anyhow::Result<()> {
         let ring = reader.ring();
-        let lines = Window::sequences(ring, first, last).read(|events| {
+        // From the record that was shown last: only between two records does a window tell of gaps.
+        let lines = Window::sequences(ring, seen, last).read(|events| {
             let line = |event| match event {
-                Event::Record(view) => Line::Record(view.header()),
-                Event::Gap(gap) => Line::Gap(gap),
+                Event::Record(view) if view.seq() == seen => None,
+                Event::Record(view) => Some(Line::Record(view.header())),
+                Event::Gap(gap) => without(seen, gap).map(Line::Gap),
             };
-            events.map(line).collect::<Vec<_>>()
+            events.filter_map(line).collect::<Vec<_>>()
         })?;
         for line in lines {
             if self.done() {
@@ -197,6 +196,19 @@ fn at(metric: &str) -> usize {
 }
 
 const HEADING: &str = "TIME                           SEQ   CPU%  WAIT%  LOAD1   MEM USED   NET IN/s  NET OUT/s     READ/s    WRITE/s";
+
+/// What is left to tell of a gap when the record `seen`, if there is one, has been shown before it
+/// was overwritten.
+fn without(seen: u64, gap: Gap) -> Option<Gap> {
+    let reason = match gap.reason {
+        GapReason::Overrun(records) => {
+            let untold = records - u64::from(seen > 0);
+            GapReason::Overrun((untold > 0).then_some(untold)?)
+        }
+        other => other,
+    };
+    Some(Gap { reason, ..gap })
+}
 
 fn gap_text(gap: &Gap) -> String {
     match gap.reason {
