@@ -20,9 +20,9 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     crate::log::start(&settings.log)?;
     // The address first: a port that is taken should not cost the running recorder its ring.
     let server = bind(settings)?;
-    let recorder = Recorder::start(settings)?;
-    let vitals = RingVitals::over(recorder.reader()?);
     until_told(true, async |ended| {
+        let recorder = Recorder::start(settings)?;
+        let vitals = RingVitals::over(recorder.reader()?);
         let tell = ended.clone();
         let recording = Recording::spawn(recorder, move || tell.notify_one())?;
         announce(&server);
@@ -35,8 +35,8 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
 /// Records only.
 pub(crate) fn record(settings: &Settings) -> anyhow::Result<()> {
     crate::log::start(&settings.log)?;
-    let recorder = Recorder::start(settings)?;
     until_told(false, async |ended| {
+        let recorder = Recorder::start(settings)?;
         let tell = ended.clone();
         let recording = Recording::spawn(recorder, move || tell.notify_one())?;
         ended.notified().await;
@@ -89,7 +89,8 @@ async fn answer(
 }
 
 /// Runs `body` in a runtime of one thread. What it is given is notified at the first SIGTERM or
-/// SIGINT, or by `body` itself.
+/// SIGINT, or by `body` itself. A signal that comes while `body` still starts things is not lost:
+/// nothing is left half begun.
 fn until_told(
     network: bool,
     body: impl AsyncFnOnce(Arc<Notify>) -> anyhow::Result<()>,
