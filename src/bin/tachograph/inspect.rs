@@ -76,19 +76,36 @@ pub(crate) fn inspect(common: &Common, flags: &InspectFlags) -> anyhow::Result<E
         writeln!(out, "integrity  clean: every slot and every entry is what a writer leaves")?;
     } else {
         writeln!(out, "integrity  DAMAGED")?;
-        for (count, what) in [
-            (found.damaged_slots, "slots hold what no writer puts there"),
-            (found.damaged_headers, "records contradict themselves or their neighbours"),
-            (found.not_finite, "floating point words are neither finite nor absent"),
-            (found.damaged_entries, "directory entries cannot be read"),
-            (found.overlapping_series, "series share a column with another one at the same time"),
+        for (count, one, many) in [
             (
-                u64::from(ring.words().failed()),
-                "read of the file failed: it is shorter than it was",
+                found.damaged_slots,
+                "slot holds what no writer puts there",
+                "slots hold what no writer puts there",
             ),
+            (
+                found.damaged_headers,
+                "record contradicts itself or its neighbours",
+                "records contradict themselves or their neighbours",
+            ),
+            (
+                found.not_finite,
+                "floating point word is neither finite nor absent",
+                "floating point words are neither finite nor absent",
+            ),
+            (
+                found.damaged_entries,
+                "directory entry cannot be read",
+                "directory entries cannot be read",
+            ),
+            (
+                found.overlapping_series,
+                "series shares a column with another one at the same time",
+                "series share a column with another one at the same time",
+            ),
+            (u64::from(ring.words().failed()), "read failed: the file is shorter than it was", ""),
         ] {
             if count > 0 {
-                writeln!(out, "           {count} {what}")?;
+                writeln!(out, "           {count} {}", if count == 1 { one } else { many })?;
             }
         }
     }

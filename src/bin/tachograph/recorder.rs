@@ -222,15 +222,7 @@ fn depth_records(settings: &Settings, width: usize) -> u64 {
             if records(depth).next_power_of_two() <= most {
                 return records(depth);
             }
-            let fitting = 1 << most.max(2).ilog2();
-            let reach = settings.interval * u32::try_from(fitting).unwrap_or(u32::MAX);
-            warn!(
-                "at this interval {} would take more than {}; the ring keeps {}: ask for more with --depth",
-                span(depth),
-                bytes(DEFAULT_RING_BYTES_MAX as f64),
-                span(reach),
-            );
-            fitting
+            1 << most.max(2).ilog2()
         }
     }
 }
@@ -240,10 +232,12 @@ fn tell(settings: &Settings, writer: &Writer, series: usize, before: &Before) {
     let after = match before {
         Before::History { records, discarded, in_place } => {
             if *discarded > 0 {
-                warn!("{discarded} slots of the ring were damaged and have been emptied");
+                let (slots, were) =
+                    if *discarded == 1 { ("slot", "was") } else { ("slots", "were") };
+                warn!("{discarded} {slots} of the ring {were} damaged: emptied");
             }
-            let file = if *in_place { "" } else { " of the former file" };
-            format!(", after the {records} records{file}")
+            let file = if *in_place { "in it" } else { "of the former file" };
+            format!(", after the {records} records {file}")
         }
         Before::OtherBoot => ", in place of the ring from before the machine started".to_owned(),
         Before::SetAside { path, error } => {
@@ -255,8 +249,10 @@ fn tell(settings: &Settings, writer: &Writer, series: usize, before: &Before) {
     };
     let geometry = *writer.ring().geometry();
     let reach = settings.interval * u32::try_from(geometry.slot_count).unwrap_or(u32::MAX);
+    let less = matches!(settings.depth, Depth::Default(depth) if reach < depth);
+    let hint = if less { "; --depth asks for more" } else { "" };
     info!(
-        "recording {series} series every {:?} into {} ({}, the last {}){after}",
+        "recording {series} series every {:?} into {} ({}, the last {}{hint}){after}",
         settings.interval,
         writer.path().display(),
         bytes(geometry.file_bytes as f64),
