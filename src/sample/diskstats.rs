@@ -137,7 +137,7 @@ pub(super) struct Diskstats {
     class: PathBuf,
     devices: Rows<{ NUMBERS + 1 }>,
     /// Turns in a row without any text.
-    empty_turns: u64,
+    empty_turns: u32,
 }
 
 impl Diskstats {

@@ -10,23 +10,25 @@ use super::columns::{Column, Columns};
 
 /// How many turns in a row a line must be missing before it is believed to be gone, in a file whose
 /// lines the kernel does not take away while it runs. It is more likely that the text was cut.
-pub(super) const PATIENCE_TURNS: u64 = 16;
+pub(super) const PATIENCE_TURNS: u32 = 16;
 
 /// What a row is registered as: its columns and a word that does not change while it lives.
-pub(super) type Registered<const N: usize> = Result<([Column; N], u64), SampleError>;
+pub(super) type Registered<const N: usize> = Result<([Column; N], u8), SampleError>;
 
 /// One line's object or metric, with up to `N` columns.
 #[derive(Debug)]
 pub(super) struct Row<const N: usize> {
-    name: Box<[u8]>,
+    /// Where its name is among the names of all.
+    name_at: u32,
+    name_len: u32,
+    columns: [Column; N],
+    turn: u32,
+    line: u32,
+    refused: Option<SampleError>,
     /// Which of its columns a row has: rows of one file may differ, and one may change.
     shape: u8,
-    columns: [Column; N],
     /// A word that was found out when the row appeared.
-    fixed: u64,
-    refused: Option<SampleError>,
-    turn: u64,
-    line: usize,
+    fixed: u8,
 }
 
 impl<const N: usize> Row<N> {
@@ -42,7 +44,7 @@ impl<const N: usize> Row<N> {
     #[inline]
     pub(super) fn put_fixed(&self, columns: &mut Columns<'_>) {
         if let Some(column) = self.columns.last() {
-            columns.put(*column, self.fixed);
+            columns.put(*column, self.fixed.into());
         }
     }
 }
@@ -51,13 +53,16 @@ impl<const N: usize> Row<N> {
 #[derive(Debug)]
 pub(super) struct Rows<const N: usize> {
     rows: Vec<Row<N>>,
+    /// All names, in the order of the rows. A recorder wakes up to cold caches: what is read at a
+    /// turn lies side by side, so that it is fetched in few lines and ahead of time.
+    names: Vec<u8>,
     limit: usize,
-    patience: u64,
-    turn: u64,
+    patience: u32,
+    turn: u32,
     /// Where the row of the next line is expected.
     next: usize,
     /// Lines of this turn so far, and how many different rows they met.
-    lines: usize,
+    lines: u32,
     met: usize,
     /// Some line did not stand where it was expected.
     moved: bool,
@@ -71,6 +76,7 @@ impl<const N: usize> Rows<N> {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             rows: Vec::new(),
+            names: Vec::new(),
             limit,
             patience: 1,
             turn: 0,
@@ -90,7 +96,7 @@ impl<const N: usize> Rows<N> {
 
     /// Begins a turn.
     pub(super) fn begin(&mut self) {
-        self.turn += 1;
+        self.turn = self.turn.wrapping_add(1);
         self.next = 0;
         self.lines = 0;
         self.met = 0;
@@ -114,7 +120,8 @@ impl<const N: usize> Rows<N> {
         register: impl FnOnce(&mut Columns<'_>) -> Registered<N>,
     ) -> Option<&Row<N>> {
         let expected = self.rows.get(self.next);
-        let index = if expected.is_some_and(|row| *row.name == *name && row.shape == shape) {
+        let is_it = |row: &Row<N>| name_of(&self.names, row) == name && row.shape == shape;
+        let index = if expected.is_some_and(is_it) {
             self.next
         } else {
             self.place(name, shape, columns, register)?
@@ -141,7 +148,7 @@ impl<const N: usize> Rows<N> {
     ) -> Option<usize> {
         self.moved = true;
         let (before, after) = self.rows.split_at(self.next.min(self.rows.len()));
-        let is_it = |row: &Row<N>| *row.name == *name;
+        let is_it = |row: &Row<N>| name_of(&self.names, row) == name;
         let found = after.iter().position(is_it).map(|index| before.len() + index);
         let found = found.or_else(|| before.iter().position(is_it));
         let index = match found {
@@ -168,8 +175,11 @@ impl<const N: usize> Rows<N> {
         let refused = registered.err();
         self.refused += usize::from(refused.is_some());
         let (taken, fixed) = registered.unwrap_or(([Column::NONE; N], 0));
-        let name = name.into();
-        let row = Row { name, shape, columns: taken, fixed, refused, turn: 0, line: 0 };
+        let turn = self.turn.wrapping_sub(1);
+        let (name_at, name_len) = (self.names.len() as u32, name.len() as u32);
+        self.names.extend_from_slice(name);
+        let columns = taken;
+        let row = Row { name_at, name_len, columns, turn, line: 0, refused, shape, fixed };
         self.rows.insert(index, row);
         Some(index)
     }
@@ -193,7 +203,7 @@ impl<const N: usize> Rows<N> {
             self.drop_gone(columns);
         }
         if self.moved {
-            self.rows.sort_unstable_by_key(|row| row.line);
+            self.put_in_order();
         }
         if self.met != self.rows.len() {
             return Err(SampleError::Missing);
@@ -206,12 +216,26 @@ impl<const N: usize> Rows<N> {
     }
 
     /// Ends the series of the rows that have been missing for long enough.
+    /// Lays rows and names in the order of their lines, without the names of rows that are gone.
+    #[cold]
+    fn put_in_order(&mut self) {
+        self.rows.sort_unstable_by_key(|row| row.line);
+        let old = std::mem::take(&mut self.names);
+        for row in &mut self.rows {
+            let at = self.names.len() as u32;
+            self.names.extend_from_slice(name_of(&old, row));
+            row.name_at = at;
+        }
+    }
+
     #[cold]
     fn drop_gone(&mut self, columns: &mut Columns<'_>) {
-        let oldest = self.turn.saturating_sub(self.patience);
+        let (turn, patience) = (self.turn, self.patience);
+        // Their names go as well.
+        self.moved = true;
         let refused = &mut self.refused;
         self.rows.retain(|row| {
-            let stays = row.turn > oldest;
+            let stays = turn.wrapping_sub(row.turn) < patience;
             if !stays {
                 row.columns.iter().for_each(|&column| columns.end(column));
                 *refused -= usize::from(row.refused.is_some());
@@ -219,6 +243,13 @@ impl<const N: usize> Rows<N> {
             stays
         });
     }
+}
+
+/// The name of a row; empty if it were to lie outside, which is no row's name.
+#[inline]
+fn name_of<'a, const N: usize>(names: &'a [u8], row: &Row<N>) -> &'a [u8] {
+    let at = row.name_at as usize;
+    names.get(at..at + row.name_len as usize).unwrap_or_default()
 }
 
 #[cfg(test)]
