@@ -214,7 +214,8 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| format!("{text:?} is no duration; write 10ms, 1s, 5min or 1h"))?;
-    Duration::try_from(parsed).map_err(|_| format!("{text:?} is negative"))
+    let duration = Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| format!("{text:?} is not longer than no time"))
 }
 
 fn source(text: &str) -> Result<(String, u32), String> {
@@ -262,7 +263,7 @@ mod tests {
     fn durations_need_a_unit() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("60min"), Ok(Duration::from_secs(3600)));
-        for wrong in ["", "5", "-1s", "soon"] {
+        for wrong in ["", "5", "0s", "-1s", "soon"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tachograph::http::Limits;
 use tachograph::sample::{Roots, Selection};
 
-use crate::cli::{self, Common, RunFlags};
+use crate::cli::{self, Common, RunFlags, ServeFlags};
 use crate::log;
 
 /// The lane that everything is recorded in.
@@ -195,41 +195,9 @@ fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Setting
     for (name, divisor) in file.sources.into_iter().chain(record.sources) {
         sources.set(&name, divisor)?;
     }
-    let listen = match (serve.listen.is_empty(), file.http.listen) {
-        (false, _) => serve.listen,
-        (true, Some(listen)) => listen,
-        (true, None) => vec![LISTEN_DEFAULT.parse()?],
-    };
-    let insecure = serve.insecure_listen || file.http.insecure_listen.unwrap_or(false);
-    if let Some(open) = listen.iter().find(|address| !address.ip().is_loopback())
-        && !insecure
-    {
-        bail!(
-            "{open} can be reached from beyond this machine, and whoever reaches it can read \
-             everything: say so with --insecure-listen if that is meant"
-        );
-    }
-    let defaults = Limits::default();
-    let pick = |flag: Option<Duration>, file: Option<Span>, default| {
-        flag.or(file.map(|span| span.0)).unwrap_or(default)
-    };
-    let limits = Limits {
-        connections_max: serve
-            .connections_max
-            .or(file.http.connections_max)
-            .unwrap_or(defaults.connections_max),
-        header_timeout: pick(
-            serve.header_timeout,
-            file.http.header_timeout,
-            defaults.header_timeout,
-        ),
-        idle_timeout: pick(serve.idle_timeout, file.http.idle_timeout, defaults.idle_timeout),
-        write_timeout: pick(serve.write_timeout, file.http.write_timeout, defaults.write_timeout),
-        ..defaults
-    };
-    if limits.connections_max == 0 {
-        bail!("connections_max is 0: nobody could connect");
-    }
+    let insecure_listen = serve.insecure_listen || file.http.insecure_listen.unwrap_or(false);
+    let listen = listen(&serve, &file.http, insecure_listen)?;
+    let limits = limits(&serve, &file.http)?;
     let log = common.log.clone().or(file.log).unwrap_or_else(|| LOG_DEFAULT.to_owned());
     let log = log::level(&log).map_err(anyhow::Error::msg)?;
     Ok(Settings {
@@ -240,9 +208,45 @@ fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Setting
         roots,
         sources,
         listen,
-        insecure_listen: insecure,
+        insecure_listen,
         limits,
     })
+}
+
+fn listen(serve: &ServeFlags, file: &Http, insecure: bool) -> anyhow::Result<Vec<SocketAddr>> {
+    let listen = match (serve.listen.is_empty(), &file.listen) {
+        (false, _) => serve.listen.clone(),
+        (true, Some(listen)) => listen.clone(),
+        (true, None) => vec![LISTEN_DEFAULT.parse()?],
+    };
+    if let Some(open) = listen.iter().find(|address| !address.ip().is_loopback())
+        && !insecure
+    {
+        bail!(
+            "{open} can be reached from beyond this machine, and whoever reaches it can read \
+             everything: say so with --insecure-listen if that is meant"
+        );
+    }
+    Ok(listen)
+}
+
+fn limits(serve: &ServeFlags, file: &Http) -> anyhow::Result<Limits> {
+    let defaults = Limits::default();
+    let pick = |flag: Option<Duration>, file: Option<Span>, default| {
+        flag.or(file.map(|span| span.0)).unwrap_or(default)
+    };
+    let connections_max = serve.connections_max.or(file.connections_max);
+    let limits = Limits {
+        connections_max: connections_max.unwrap_or(defaults.connections_max),
+        header_timeout: pick(serve.header_timeout, file.header_timeout, defaults.header_timeout),
+        idle_timeout: pick(serve.idle_timeout, file.idle_timeout, defaults.idle_timeout),
+        write_timeout: pick(serve.write_timeout, file.write_timeout, defaults.write_timeout),
+        ..defaults
+    };
+    if limits.connections_max == 0 {
+        bail!("connections_max is 0: nobody could connect");
+    }
+    Ok(limits)
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! `inspect`: what a ring's file holds and whether it is sound. Safe on any file.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::bail;
-use tachograph::ring::{Directory, Header, OpenError, audit, layout, liveness, open_untrusted};
+use tachograph::ring::{
+    Audit, Directory, Entry, Header, OpenError, PreadWords, Ring, audit, layout, liveness,
+    open_untrusted,
+};
 
 use crate::cli::{Common, InspectFlags};
 use crate::{attach, show};
@@ -23,10 +27,24 @@ pub(crate) fn inspect(common: &Common, flags: &InspectFlags) -> anyhow::Result<E
         }
         opened => opened?,
     };
-    let Header { version, geometry, ring_id, boot_id, interval_ns, created_ns } = *ring.header();
+    let found = audit(&ring);
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let reach = Duration::from_nanos(interval_ns.saturating_mul(geometry.slot_count));
     writeln!(out, "{}", path.display())?;
+    print_header(&mut out, ring.header())?;
+    print_content(&mut out, &ring, &file, &found)?;
+    let failed = ring.words().failed();
+    print_findings(&mut out, &found, failed)?;
+    if flags.directory {
+        print_directory(&mut out, &ring.directory())?;
+    }
+    out.flush()?;
+    let sound = found.is_clean() && !failed;
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_header(out: &mut impl Write, header: &Header) -> anyhow::Result<()> {
+    let Header { version, geometry, ring_id, boot_id, interval_ns, created_ns } = *header;
+    let reach = Duration::from_nanos(interval_ns.saturating_mul(geometry.slot_count));
     writeln!(
         out,
         "format     version {version}, {} ({} bytes)",
@@ -50,7 +68,16 @@ pub(crate) fn inspect(common: &Common, flags: &InspectFlags) -> anyhow::Result<E
         "directory  {} entries at offset {}",
         geometry.entry_capacity, geometry.directory_offset
     )?;
-    writeln!(out, "names      {} bytes at offset {}", geometry.arena_bytes, geometry.arena_offset)?;
+    let (bytes, offset) = (geometry.arena_bytes, geometry.arena_offset);
+    Ok(writeln!(out, "names      {bytes} bytes at offset {offset}")?)
+}
+
+fn print_content(
+    out: &mut impl Write,
+    ring: &Ring<PreadWords>,
+    file: &File,
+    found: &Audit,
+) -> anyhow::Result<()> {
     let directory = ring.directory();
     let live = directory.iter().filter(|entry| entry.lives()).count();
     writeln!(out, "series     {live} live, {} ended", directory.iter().count() - live)?;
@@ -58,70 +85,68 @@ pub(crate) fn inspect(common: &Common, flags: &InspectFlags) -> anyhow::Result<E
     writeln!(
         out,
         "writer     {}, process {}, epoch {epoch}",
-        liveness(&ring, &file),
+        liveness(ring, file),
         ring.writer_pid()
     )?;
 
-    let found = audit(&ring);
     writeln!(
         out,
         "records    {}, from {} to {}; {} missing in between",
         found.records, found.oldest, found.found_head, found.missing
     )?;
-    if let (Some(first), Some(last)) = (time(&ring, found.oldest), time(&ring, found.found_head)) {
+    if let (Some(first), Some(last)) = (time(ring, found.oldest), time(ring, found.found_head)) {
         writeln!(out, "times      {} to {}", show::moment(first), show::moment(last))?;
     }
-    let clean = found.is_clean() && !ring.words().failed();
-    if clean {
-        writeln!(out, "integrity  clean: every slot and every entry is what a writer leaves")?;
-    } else {
-        writeln!(out, "integrity  DAMAGED")?;
-        for (count, one, many) in [
-            (
-                found.damaged_slots,
-                "slot holds what no writer puts there",
-                "slots hold what no writer puts there",
-            ),
-            (
-                found.damaged_headers,
-                "record contradicts itself or its neighbours",
-                "records contradict themselves or their neighbours",
-            ),
-            (
-                found.not_finite,
-                "floating point word is neither finite nor absent",
-                "floating point words are neither finite nor absent",
-            ),
-            (
-                found.damaged_entries,
-                "directory entry cannot be read",
-                "directory entries cannot be read",
-            ),
-            (
-                found.overlapping_series,
-                "series shares a column with another one at the same time",
-                "series share a column with another one at the same time",
-            ),
-            (u64::from(ring.words().failed()), "read failed: the file is shorter than it was", ""),
-        ] {
-            if count > 0 {
-                writeln!(out, "           {count} {}", if count == 1 { one } else { many })?;
-            }
-        }
-    }
-    if flags.directory {
-        print_directory(&mut out, &directory)?;
-    }
-    out.flush()?;
-    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(())
 }
 
-fn time(ring: &tachograph::ring::Ring<tachograph::ring::PreadWords>, seq: u64) -> Option<u64> {
+fn print_findings(out: &mut impl Write, found: &Audit, failed: bool) -> anyhow::Result<()> {
+    if found.is_clean() && !failed {
+        writeln!(out, "integrity  clean: every slot and every entry is what a writer leaves")?;
+        return Ok(());
+    }
+    writeln!(out, "integrity  DAMAGED")?;
+    for (count, one, many) in [
+        (
+            found.damaged_slots,
+            "slot holds what no writer puts there",
+            "slots hold what no writer puts there",
+        ),
+        (
+            found.damaged_headers,
+            "record contradicts itself or its neighbours",
+            "records contradict themselves or their neighbours",
+        ),
+        (
+            found.not_finite,
+            "floating point word is neither finite nor absent",
+            "floating point words are neither finite nor absent",
+        ),
+        (
+            found.damaged_entries,
+            "directory entry cannot be read",
+            "directory entries cannot be read",
+        ),
+        (
+            found.overlapping_series,
+            "series shares a column with another one at the same time",
+            "series share a column with another one at the same time",
+        ),
+        (u64::from(failed), "read failed: the file is shorter than it was", ""),
+    ] {
+        if count > 0 {
+            writeln!(out, "           {count} {}", if count == 1 { one } else { many })?;
+        }
+    }
+    Ok(())
+}
+
+fn time(ring: &Ring<PreadWords>, seq: u64) -> Option<u64> {
     ring.read(seq, |view| view.realtime_ns()).ok()
 }
 
 fn print_directory(out: &mut impl Write, directory: &Directory) -> anyhow::Result<()> {
-    let object = |entry: &&tachograph::ring::Entry| entry.series.object.len();
+    let object = |entry: &&Entry| entry.series.object.len();
     let objects = directory.iter().map(|entry| object(&entry)).max().unwrap_or(0).max(6);
     writeln!(out)?;
     writeln!(
