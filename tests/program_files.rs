@@ -165,6 +165,23 @@ fn inspect_reports_damage_with_exit_code_1() {
     place.assert_closed_and_clean();
 }
 
+/// The names of a ring were printed as they are; in a ring of unknown origin they could steer the
+/// terminal of whoever looked at it.
+#[test]
+fn names_that_would_steer_a_terminal_are_shown_and_not_sent() {
+    let place = Place::new();
+    let path = recorded(&place);
+    let (ring, _) = open_untrusted(&path).expect("a ring");
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("our own");
+    file.write_all_at(b"\x1b[2J", ring.geometry().arena_offset).expect("written");
+    for command in ["inspect --directory", "snapshot", "snapshot --json"] {
+        let ended = place.ask(command);
+        let controls = ended.out.chars().filter(|character| character.is_control());
+        assert!(controls.clone().all(|character| character == '\n'), "{command}: {ended:?}");
+        assert!(ended.out.contains("[2J"), "{command}: {ended:?}");
+    }
+}
+
 #[test]
 fn clean_ring_of_another_place_is_shown_as_well() {
     let place = Place::new();

@@ -146,8 +146,8 @@ fn time(ring: &Ring<PreadWords>, seq: u64) -> Option<u64> {
 }
 
 fn print_directory(out: &mut impl Write, directory: &Directory) -> anyhow::Result<()> {
-    let object = |entry: &&Entry| entry.series.object.len();
-    let objects = directory.iter().map(|entry| object(&entry)).max().unwrap_or(0).max(6);
+    let object = |entry: &Entry| show::name(&entry.series.object).chars().count();
+    let objects = directory.iter().map(object).max().unwrap_or(0).max(6);
     writeln!(out)?;
     writeln!(
         out,
@@ -161,8 +161,8 @@ fn print_directory(out: &mut impl Write, directory: &Directory) -> anyhow::Resul
         writeln!(
             out,
             "{:objects$}  {:32} {:8} {:13} {:4} {:>6} {:>12} {:>12}",
-            series.object,
-            series.metric,
+            show::name(&series.object),
+            show::name(&series.metric),
             series.kind,
             series.unit,
             series.repr,

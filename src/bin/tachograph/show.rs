@@ -1,5 +1,6 @@
 //! Quantities as people read them.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tachograph::record::Unit;
@@ -65,6 +66,16 @@ pub(crate) fn value(value: Value, unit: Unit) -> String {
     }
 }
 
+/// A name that a ring gives. In a file of unknown origin it may hold anything, also what would
+/// steer a terminal.
+pub(crate) fn name(name: &str) -> Cow<'_, str> {
+    if name.contains(char::is_control) {
+        name.escape_debug().to_string().into()
+    } else {
+        name.into()
+    }
+}
+
 /// A moment, as in `2026-11-22T17:08:00.001Z`.
 pub(crate) fn moment(realtime_ns: u64) -> String {
     let stamp = jiff::Timestamp::from_nanosecond(i128::from(realtime_ns)).unwrap_or_default();
@@ -77,6 +88,8 @@ mod tests {
 
     #[test]
     fn quantities_read_well() {
+        assert_eq!(name("nic/m\u{fc}ll"), "nic/m\u{fc}ll");
+        assert_eq!(name("nic/\u{1b}[2J"), "nic/\\u{1b}[2J");
         assert_eq!(bytes(999.0), "999 B");
         assert_eq!(bytes(25_276_502_016.0), "23.5 GiB");
         assert_eq!(span(Duration::from_secs(4096)), "1 h 8 min");

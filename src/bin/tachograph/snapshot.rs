@@ -1,5 +1,6 @@
 //! `snapshot`: the newest record, for people or as JSON.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -60,18 +61,17 @@ fn print_head(out: &mut impl Write, reader: &Reader, record: &Record) -> anyhow:
 
 fn print_table(out: &mut impl Write, record: &Record, directory: &Directory) -> anyhow::Result<()> {
     let rows = rows(record, directory);
-    let width = |text: fn(&(&str, &str, String)) -> usize| rows.iter().map(text).max().unwrap_or(0);
-    let (objects, metrics) = (width(|row| row.0.len()), width(|row| row.1.len()));
-    let values = width(|row| row.2.len());
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let [objects, metrics, values] = [0, 1, 2].map(|column| width(column).unwrap_or(0));
     writeln!(out, "{:objects$}  {:metrics$}  {:>values$}", "OBJECT", "METRIC", "VALUE")?;
-    for (object, metric, value) in &rows {
+    for [object, metric, value] in &rows {
         writeln!(out, "{object:objects$}  {metric:metrics$}  {value:>values$}")?;
     }
     Ok(())
 }
 
 /// Object, metric and value of each series that the record has, in the catalog's order.
-fn rows<'a>(record: &Record, directory: &'a Directory) -> Vec<(&'a str, &'a str, String)> {
+fn rows<'a>(record: &Record, directory: &'a Directory) -> Vec<[Cow<'a, str>; 3]> {
     let covering = directory.iter().filter(|entry| entry.covers(record.header.seq));
     let mut entries: Vec<_> = covering.collect();
     // A stable sort: where the kernel invents the names, its order stays.
@@ -80,7 +80,7 @@ fn rows<'a>(record: &Record, directory: &'a Directory) -> Vec<(&'a str, &'a str,
         let series = &entry.series;
         let value = value(record, entry);
         let text = value.map_or("-".to_owned(), |value| show::value(value, series.unit));
-        (&*series.object, &*series.metric, text)
+        [show::name(&series.object), show::name(&series.metric), text.into()]
     };
     entries.into_iter().map(row).collect()
 }
