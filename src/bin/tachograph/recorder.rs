@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::time::ClockId;
+use tachograph::encode::STEP_S;
 use tachograph::record::{Record, RecordHeader, Schema, flags};
 use tachograph::ring::{Before, Opening, Reader, RunDir, Writer, WriterOptions};
 use tachograph::sample::Sampler;
@@ -258,4 +259,8 @@ fn tell(settings: &Settings, writer: &Writer, series: usize, before: &Before) {
         bytes(geometry.file_bytes as f64),
         span(reach),
     );
+    // A generation is derived from the one before it, so both must be there.
+    if reach.as_secs() < 2 * STEP_S {
+        warn!("a ring of {} has no generation for pullers, who ask every {STEP_S} s", span(reach));
+    }
 }
