@@ -520,6 +520,30 @@ fn roll_over_whose_rename_fails_leaves_the_old_ring_in_use_and_nothing_behind() 
     assert_eq!(writer.rollovers(), 1);
 }
 
+/// A retired ring whose name was gone as well said so at every wait, and a reader that waits and
+/// refreshes in a loop, as all do, ran that loop as fast as it could.
+#[test]
+fn reader_of_a_retired_ring_without_a_successor_sleeps() {
+    let dir = ShmDir::new();
+    let mut schema = schema(2);
+    let (mut writer, _) = start(&dir, 8, &mut schema);
+    publish(&mut writer, 2);
+    let mut reader = Reader::open(&dir.ring()).expect("the ring opens");
+    fill_columns(&mut schema);
+    writer.sync(&mut schema).expect("a larger ring can be made");
+    let away = dir.path().join("away");
+    fs::rename(dir.ring(), &away).expect("renamed");
+    assert_eq!(reader.wait(1, Duration::from_secs(60)), Wait::Retired);
+    assert!(!reader.refresh().expect("nothing there is no error"));
+    let short = Duration::from_millis(30);
+    let begun = std::time::Instant::now();
+    assert_eq!(reader.wait(1, short), Wait::TimedOut);
+    assert!(begun.elapsed() >= short, "it has slept");
+    fs::rename(&away, dir.ring()).expect("renamed back");
+    assert!(reader.refresh().expect("the successor opens"));
+    assert_eq!(reader.reopened(), 1);
+}
+
 /// Series that came and went while no larger ring could be had were kept for the next try, without
 /// bound; and one of them would have spoken for words of the next in its column.
 #[test]

@@ -134,6 +134,8 @@ pub struct Reader {
     file: File,
     ring: Ring<ReadMap>,
     reopened: u64,
+    /// The ring is retired and nothing has its name: there is nowhere to go yet.
+    stranded: bool,
 }
 
 impl Reader {
@@ -157,14 +159,14 @@ impl Reader {
         }
         let map = ReadMap::of(&file, meta.len()).map_err(failed(path, "map"))?;
         let ring = Ring::decode(map).map_err(malformed)?;
-        Ok(Self { path: path.to_owned(), file, ring, reopened: 0 })
+        Ok(Self { path: path.to_owned(), file, ring, reopened: 0, stranded: false })
     }
 
     /// A reader in the writer's own process, on the writer's mapping.
     pub(super) fn beside(path: &Path, ring: Ring<ReadMap>) -> Result<Self, OpenError> {
         // Its own open file: the writer's lock must look to it as it does to other processes.
         let (file, _) = open_file(path)?;
-        Ok(Self { path: path.to_owned(), file, ring, reopened: 0 })
+        Ok(Self { path: path.to_owned(), file, ring, reopened: 0, stranded: false })
     }
 
     /// The ring, for all kinds of reading. Borrow it anew after [`Reader::refresh`].
@@ -202,7 +204,8 @@ impl Reader {
             if head > seq {
                 return Wait::Published(head);
             }
-            if self.ring.state() == state::RETIRED {
+            // Where there is no other file to go to, saying so at once would only make a loop spin.
+            if self.ring.state() == state::RETIRED && !self.stranded {
                 return Wait::Retired;
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -238,6 +241,7 @@ impl Reader {
             _ => true,
         };
         if same {
+            self.stranded = self.ring.state() == state::RETIRED;
             return Ok(false);
         }
         let reopened = self.reopened + 1;
