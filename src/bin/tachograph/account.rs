@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tachograph::record::u64_of_word;
 use tachograph::ring::{Ring, Words};
 use tachograph::window::derive::increase;
 use tachograph::window::{Event, GapReason, Window};
@@ -15,7 +14,8 @@ const REACH_NS: u64 = 60_000_000_000;
 /// Most records that it looks at.
 const RECORDS_MAX: usize = 100_000;
 
-/// What the recorder says of its own work over the last minute.
+/// What the recorder says of its own work over the last minute, or since it started.
+#[derive(Default)]
 pub(crate) struct Account {
     ticks: usize,
     over: Duration,
@@ -34,14 +34,7 @@ impl Account {
         let window = Window::between(ring, now_ns.saturating_sub(REACH_NS), now_ns);
         let (account, first, last) = window
             .read(|events| {
-                let mut account = Self {
-                    ticks: 0,
-                    over: Duration::ZERO,
-                    missed: 0,
-                    lateness_ns: Vec::new(),
-                    duration_ns: Vec::new(),
-                    cpu_share: None,
-                };
+                let mut account = Self::default();
                 let (mut first, mut last) = (None, None);
                 for event in events.take(RECORDS_MAX) {
                     match event {
@@ -49,21 +42,16 @@ impl Account {
                             let header = view.header();
                             account.ticks += 1;
                             account.duration_ns.push(header.tick_duration_ns);
-                            let late = u64_of_word(view.word(lateness.index()));
-                            account.lateness_ns.extend(late);
-                            let cpu_ns = u64_of_word(view.word(cpu.index()));
-                            last = Some((header.boottime_ns, cpu_ns));
+                            account.lateness_ns.extend(view.u64(&lateness));
+                            last = Some((header.boottime_ns, view.u64(&cpu)));
                             first = first.or(last);
                         }
-                        Event::Gap(gap) => {
-                            if let GapReason::Missed(missed) = gap.reason {
-                                account.missed += missed;
-                            }
-                            if let GapReason::Epoch { .. } = gap.reason {
-                                // The CPU time of another process began anew.
-                                first = None;
-                            }
-                        }
+                        Event::Gap(gap) => match gap.reason {
+                            GapReason::Missed(missed) => account.missed += missed,
+                            // What came before was another process's work.
+                            GapReason::Epoch { .. } => (account, first) = (Self::default(), None),
+                            _ => {}
+                        },
                     }
                 }
                 (account, first, last)

@@ -213,14 +213,18 @@ fn without(seen: u64, gap: Gap) -> Option<Gap> {
 fn gap_text(gap: &Gap) -> String {
     match gap.reason {
         GapReason::Overrun(records) => {
-            format!("-- {records} records were overwritten before they could be shown --")
+            format!("-- overwritten before it could be shown: {} --", counted(records, "record"))
         }
-        GapReason::Missing(records) => format!("-- {records} records are missing --"),
-        GapReason::Missed(ticks) => format!("-- the recorder missed {ticks} ticks --"),
+        GapReason::Missing(records) => format!("-- missing: {} --", counted(records, "record")),
+        GapReason::Missed(ticks) => format!("-- the recorder missed {} --", counted(ticks, "tick")),
         GapReason::Epoch { to } => format!("-- the recorder was started anew: epoch {to} --"),
         GapReason::ClockStep => "-- the wall clock was set --".to_owned(),
         _ => "-- gap --".to_owned(),
     }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn gap_json(gap: &Gap) -> String {
