@@ -15,7 +15,7 @@ mod pair;
 use judge::Goal;
 use pair::pair;
 use serde::Serialize;
-use tachograph::encode::{Points, push_f64};
+use tachograph::encode::{HOST_POINTS, Points, push_f64};
 use tachograph::record::Kind;
 
 const ROUNDS: usize = 15;
@@ -59,27 +59,9 @@ impl Scatter {
 
 /// The points of one host and its datastores, in the order of an answer.
 fn series() -> Vec<(String, &'static str, Kind)> {
-    let host = [
-        ("cpu_current", Kind::Gauge),
-        ("cpu_iowait", Kind::Gauge),
-        ("cpu_avg1", Kind::Gauge),
-        ("cpu_avg5", Kind::Gauge),
-        ("cpu_avg15", Kind::Gauge),
-        ("mem_total", Kind::Gauge),
-        ("mem_used", Kind::Gauge),
-        ("swap_total", Kind::Gauge),
-        ("swap_used", Kind::Gauge),
-        ("net_in", Kind::Derive),
-        ("net_out", Kind::Derive),
-        ("disk_total", Kind::Gauge),
-        ("disk_used", Kind::Gauge),
-        ("disk_available", Kind::Gauge),
-        ("disk_read", Kind::Derive),
-        ("disk_write", Kind::Derive),
-    ];
-    let mut series = host.map(|(metric, kind)| ("host".to_owned(), metric, kind)).to_vec();
+    let mut series = HOST_POINTS.map(|(metric, kind)| ("host".to_owned(), metric, kind)).to_vec();
     for store in 1.. {
-        for &(metric, kind) in &host[11..] {
+        for &(metric, kind) in &HOST_POINTS[11..] {
             if series.len() == POINTS {
                 return series;
             }

@@ -293,3 +293,19 @@ pub(crate) fn fill_columns(schema: &mut Schema) {
         schema.add(&nic(index), "receive_bytes").expect("room");
     }
 }
+
+/// The record `seq`, copied.
+pub(crate) fn copy<W: Words>(
+    ring: &Ring<W>,
+    seq: u64,
+) -> Result<Record, tachograph::ring::ReadError> {
+    let mut record = Record::default();
+    ring.read_into(seq, &mut record).map(|()| record)
+}
+
+/// Every record of `expected` is in the ring, bit for bit.
+pub(crate) fn assert_history<W: Words>(ring: &Ring<W>, expected: &[Record]) {
+    for record in expected {
+        assert_eq!(copy(ring, record.header.seq).as_ref(), Ok(record));
+    }
+}
