@@ -98,7 +98,7 @@ fn write_for_ever(dir: &std::path::Path, grow_after: u64) {
             record.set_columns(schema.width());
         }
         support::fill(&mut record, seq);
-        record.header.boottime_ns = support::boottime_ns();
+        record.header.boottime_ns = tachograph::ring::boottime_ns();
         writer.publish(&mut record);
         if seq.is_multiple_of(16) {
             writer.wake();

@@ -10,10 +10,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use support::{ShmDir, Twin, assert_history, boottime_ns, copy, publish, schema, start, word};
+use support::{ShmDir, Twin, assert_history, copy, publish, schema, start, word};
 use tachograph::record::{ABSENT, Record, Schema, flags};
 use tachograph::ring::{
-    Before, Liveness, ReadError, Reader, Wait, WordsMut, audit, liveness, open_untrusted,
+    Before, Liveness, ReadError, Reader, Wait, WordsMut, audit, boottime_ns, liveness,
+    open_untrusted,
 };
 
 const LONG: Duration = Duration::from_secs(60);

@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use super::clock::realtime_ns;
 use super::directory::Entry;
 use super::file::RingFile;
 use super::layout::{self, Geometry, Sizes, header as at};
@@ -200,11 +201,6 @@ fn random_id() -> [u64; 2] {
         id = [realtime_ns(), u64::from(std::process::id())];
     }
     id
-}
-
-fn realtime_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
 /// The kernel's id of this boot; zero when it does not say.

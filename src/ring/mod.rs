@@ -1,6 +1,7 @@
 #![doc = include_str!("format.md")]
 
 mod audit;
+mod clock;
 mod decoder;
 mod directory;
 mod file;
@@ -20,6 +21,7 @@ mod words;
 mod writer;
 
 pub use audit::{Audit, audit};
+pub use clock::{boottime_ns, realtime_ns};
 pub use decoder::{Column, ReadError, RecordView, Ring, Value};
 pub use directory::{Directory, Entry, METRIC_BYTES_MAX};
 pub use header::{FormatError, Header};

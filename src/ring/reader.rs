@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use std::{error, fmt, fs, io};
 
+use super::clock::boottime_ns;
 use super::layout::state;
 use super::lock::inode_is_held;
 use super::map::ReadMap;
@@ -264,9 +265,7 @@ pub fn liveness<W: super::Words>(ring: &Ring<W>, file: &File) -> Liveness {
         state::CLOSED => Liveness::Closed,
         _ if !inode_is_held(file) => Liveness::Dead,
         _ => {
-            let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-            let now_ns = (now.tv_sec as u64).saturating_mul(1_000_000_000) + now.tv_nsec as u64;
-            let age_ns = now_ns.saturating_sub(ring.heartbeat_ns());
+            let age_ns = boottime_ns().saturating_sub(ring.heartbeat_ns());
             // A ring without a record yet is only as old as its file.
             if ring.head() > 0 && age_ns > ring.stale_after_ns() {
                 Liveness::Hung

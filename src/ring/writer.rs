@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::{error, fmt, io};
 
+use super::clock::boottime_ns;
 use super::file::RingFile;
 use super::layout::{header as at, state};
 use super::lock::WriterLock;
@@ -332,11 +333,6 @@ fn wake(ring: &Ring<WriteMap>) {
     use rustix::thread::futex;
     // Not private: the readers are other processes. It fails only for addresses that are not ours.
     let _ = futex::wake(ring.words().notify(), futex::Flags::empty(), i32::MAX as u32);
-}
-
-fn boottime_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
 /// When this process started, in ticks since boot: with the pid it names the process for good.

@@ -12,7 +12,7 @@ use tachograph::record::{ABSENT, Record, RecordHeader, Schema, Series};
 use tachograph::ring::layout::{self, entry, header as at};
 use tachograph::ring::{
     Geometry, Header, Opening, Ring, RunDir, Sizes, Words, WordsMut, WriteError, Writer,
-    WriterOptions, heap_words,
+    WriterOptions, boottime_ns, heap_words,
 };
 
 /// Where the tests' directories lie.
@@ -280,11 +280,6 @@ pub(crate) fn column(history: &[Record], column: usize) -> Vec<Option<u64>> {
     let value =
         |record: &Record| record.words().get(column).copied().filter(|word| *word != ABSENT);
     history.iter().map(value).collect()
-}
-
-pub(crate) fn boottime_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Adds more series than a small ring has columns for.

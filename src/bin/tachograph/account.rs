@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use tachograph::ring::{Ring, Words};
+use tachograph::ring::{Ring, Words, realtime_ns};
 use tachograph::window::derive::increase;
 use tachograph::window::{Event, GapReason, Window};
 
-use crate::schedule::Now;
 use crate::show;
 
 /// How far back an account reaches, in nanoseconds.
@@ -27,7 +26,7 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) fn of<W: Words>(ring: &Ring<W>) -> Option<Self> {
-        let now_ns = Now::read().realtime_ns;
+        let now_ns = realtime_ns();
         let [lateness, cpu] =
             ["tick_lateness_ns", "cpu_ns"].map(|metric| ring.find("tachograph", metric));
         let (lateness, cpu) = (lateness?, cpu?);

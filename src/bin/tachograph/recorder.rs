@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::time::ClockId;
+use rustix::time::{ClockId, clock_gettime};
 use tachograph::encode::STEP_S;
 use tachograph::record::{Record, RecordHeader, Schema, flags};
 use tachograph::ring::{Before, Opening, Reader, RunDir, Writer, WriterOptions};
@@ -12,7 +12,7 @@ use tachograph::sample::Sampler;
 use tracing::{error, info, warn};
 
 use crate::config::{Depth, LANE, Settings};
-use crate::schedule::{Now, Schedule, Tick, clock_ns};
+use crate::schedule::{Now, Schedule, Tick};
 use crate::show::{bytes, span};
 
 /// The default depth is shortened where the ring would be larger than this.
@@ -172,7 +172,7 @@ impl Recorder {
             self.ticks_missed,
             self.last_duration_ns,
             tick.lateness_ns,
-            clock_ns(ClockId::ThreadCPUTime),
+            cpu_ns(),
             self.sampler.errors(),
             self.sampler.failing() as u64,
             self.schema.len() as u64,
@@ -206,6 +206,12 @@ impl Recorder {
             }
         }
     }
+}
+
+/// CPU time that this thread has used, in nanoseconds.
+fn cpu_ns() -> u64 {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64
 }
 
 /// How many records the ring must hold.

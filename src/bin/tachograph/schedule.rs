@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use tachograph::ring::{boottime_ns, realtime_ns};
 
 /// A wall clock that moved against the boot clock by less than this, or by less than a hundredth of
 /// the interval, was being adjusted and not set.
@@ -25,14 +25,8 @@ pub(crate) struct Now {
 
 impl Now {
     pub(crate) fn read() -> Self {
-        Self { realtime_ns: clock_ns(ClockId::Realtime), boottime_ns: clock_ns(ClockId::Boottime) }
+        Self { realtime_ns: realtime_ns(), boottime_ns: boottime_ns() }
     }
-}
-
-/// A clock, in nanoseconds; a clock before its origin reads zero.
-pub(crate) fn clock_ns(id: ClockId) -> u64 {
-    let now = clock_gettime(id);
-    u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000) + now.tv_nsec as u64
 }
 
 /// A tick that is due.

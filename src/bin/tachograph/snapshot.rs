@@ -7,11 +7,10 @@ use std::time::Duration;
 use anyhow::bail;
 use serde_json::{Map, Number, Value as Json, json};
 use tachograph::record::{CATALOG, Class, Record};
-use tachograph::ring::{Directory, Entry, Reader, Value};
+use tachograph::ring::{Directory, Entry, Reader, Value, boottime_ns};
 
 use crate::account::Account;
 use crate::cli::SnapshotFlags;
-use crate::schedule::clock_ns;
 use crate::show;
 
 pub(crate) fn snapshot(reader: &Reader, flags: &SnapshotFlags) -> anyhow::Result<()> {
@@ -35,7 +34,7 @@ pub(crate) fn snapshot(reader: &Reader, flags: &SnapshotFlags) -> anyhow::Result
 fn print_head(out: &mut impl Write, reader: &Reader, record: &Record) -> anyhow::Result<()> {
     let ring = reader.ring();
     let header = &record.header;
-    let now_ns = clock_ns(rustix::time::ClockId::Boottime);
+    let now_ns = boottime_ns();
     let age = show::nanoseconds(now_ns.saturating_sub(header.boottime_ns) as f64);
     let interval = Duration::from_nanos(ring.header().interval_ns);
     let (oldest, newest) = ring.bounds().unwrap_or((header.seq, header.seq));
