@@ -173,19 +173,6 @@ fn wrong_parameters_are_refused_by_name() {
 }
 
 #[test]
-fn a_cursor_from_the_future_gets_nothing_and_the_data_is_not_asked() {
-    let server = Running::start(Fake::pulling(|history, _| {
-        assert!(!history, "a cursor from the future came through");
-        Ok(in_parts(&[POINT.to_owned()]))
-    }));
-    let reply = server.get("/api2/json/status/metrics?history=1&start-time=99999999999");
-    assert_eq!((reply.status, reply.text()), (200, r#"{"data":{"data":[]}}"#));
-    // Without history the cursor means nothing.
-    let reply = server.get("/api2/json/status/metrics?start-time=99999999999");
-    assert!(reply.text().contains(POINT));
-}
-
-#[test]
 fn parts_arrive_as_their_concatenation() {
     let parts: Vec<String> = (0..200).map(|i| format!("{i},").repeat(1 + i * 37 % 5000)).collect();
     let whole = parts.concat();

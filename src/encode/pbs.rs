@@ -18,6 +18,9 @@ pub const HISTORY_S: i64 = 30 * 60;
 /// anew in between. Of still more the oldest are left out.
 pub const GENERATIONS_MAX: usize = 512;
 /// A part of an answer is closed when it has this many bytes.
+///
+/// Large enough that the price of a part (a chunk header, a system call) does not show, small
+/// enough that a hundred slow readers hold a few MiB together.
 pub const PART_BYTES: usize = 64 << 10;
 /// How often a record is read again because the directory changed under it.
 const PLAN_TRIES: u32 = 4;

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::vitals::{Freshness, Part, Pull, Vitals, VitalsError};
 use crate::encode::{PbsAnswer, PbsPlan, PbsQuery};
-use crate::ring::{OpenError, ReadMap, Reader, Ring, layout};
+use crate::ring::{OpenError, ReadMap, Reader, Ring, boottime_ns, layout, realtime_ns};
 
 /// How often the ring's name is looked at, in case another file has taken its place unannounced.
 const NAME_CHECK: Duration = Duration::from_secs(1);
@@ -79,7 +77,8 @@ impl Vitals for RingVitals {
         let Some(reader) = &*reader else { return Err(VitalsError::Absent) };
         let ring = reader.ring().clone();
         let mut answer = self.shared.answers.borrow_mut().pop().unwrap_or_default();
-        answer.begin(&ring, PbsQuery { history, start_s: start }, now_s());
+        let now_s = Duration::from_nanos(realtime_ns()).as_secs() as i64;
+        answer.begin(&ring, PbsQuery { history, start_s: start }, now_s);
         Ok(Box::new(RingPull { ring, answer, shared: Rc::clone(&self.shared) }))
     }
 
@@ -93,19 +92,14 @@ impl Vitals for RingVitals {
             return Freshness { newest_age: None, limit: Duration::ZERO, state };
         };
         let ring = reader.ring();
-        let now = clock_gettime(ClockId::Boottime);
-        let now = Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), now.tv_nsec as u32);
+        let now_ns = boottime_ns();
         let newest = ring.latest(|view| view.header().boottime_ns);
         Freshness {
-            newest_age: newest.map(|ns| now.saturating_sub(Duration::from_nanos(ns))),
+            newest_age: newest.map(|ns| Duration::from_nanos(now_ns.saturating_sub(ns))),
             limit: Duration::from_nanos(ring.stale_after_ns()),
             state: if followed.is_ok() { reader.liveness().as_str() } else { state },
         }
     }
-}
-
-fn now_s() -> i64 {
-    clock_gettime(ClockId::Realtime).tv_sec
 }
 
 struct RingPull {
@@ -118,7 +112,14 @@ impl Pull for RingPull {
     fn part(&mut self, out: &mut Vec<u8>) -> Part {
         let mut plan = self.shared.plan.borrow_mut();
         let plan = plan.get_or_insert_with(|| PbsPlan::of(&self.ring));
-        if self.answer.part(&self.ring, plan, out) { Part::More } else { Part::Last }
+        if self.answer.part(&self.ring, plan, out) {
+            return Part::More;
+        }
+        let overrun = self.answer.overrun();
+        if overrun > 0 {
+            tracing::warn!("{overrun} generations were overwritten before they could be sent");
+        }
+        Part::Last
     }
 }
 

@@ -11,7 +11,6 @@ use std::io::Write;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -26,7 +25,7 @@ use super::limits::{PARAMETER_BYTES_MAX, URI_BYTES_MAX};
 use super::pool::{Buffer, Pool};
 use super::query::{self, BodyError, NoParameters, Parameters, PullParameters};
 use super::route::Route;
-use super::vitals::{Part, Vitals};
+use super::vitals::{Part, Vitals, VitalsError};
 use super::watch::Watch;
 
 /// The data of a `version` answer. Clients read `version` as MAJOR.MINOR and `release` as the rest.
@@ -180,42 +179,34 @@ impl Service {
         let mut first = pool.take();
         first.bytes.extend_from_slice(formatter.points_opening().as_bytes());
         let closing = formatter.points_closing();
-        // A cursor from the future is that of a client whose clock, or whose last answer, was ahead
-        // of ours: there is nothing newer, and it must not be sent the past again.
-        let mut pull = None;
-        let mut part = Part::Last;
-        if !(history && start_time > epoch_seconds()) {
-            let begun = caught(counters, || match vitals.pull(history, start_time) {
-                Ok(mut pull) => {
-                    let part = pull.part(&mut first.bytes);
-                    Ok((pull, part))
-                }
-                Err(error) => Err(error.to_string()),
-            });
-            match begun {
-                Some(Ok((begun, begun_part))) => (pull, part) = (Some(begun), begun_part),
-                Some(Err(message)) => {
-                    count(&counters.vitals_errors);
-                    return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
-                }
-                None => {
-                    let status = StatusCode::INTERNAL_SERVER_ERROR;
-                    return Err(Refusal::new(status, "the answer failed; this is a defect"));
-                }
+        let begun = caught(counters, || {
+            let mut pull = vitals.pull(history, start_time)?;
+            let part = pull.part(&mut first.bytes);
+            Ok::<_, VitalsError>((pull, part))
+        });
+        let (pull, part) = match begun {
+            Some(Ok(begun)) => begun,
+            Some(Err(error)) => {
+                count(&counters.vitals_errors);
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, error.to_string()));
             }
-        }
-        match (part, pull) {
-            (Part::More, Some(pull)) => {
+            None => {
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                return Err(Refusal::new(status, "the answer failed; this is a defect"));
+            }
+        };
+        match part {
+            Part::More => {
                 let (pool, counters) = (Rc::clone(pool), Rc::clone(counters));
                 let rest = Rest { pull, closing, pool, counters };
                 Ok(Answer::in_parts(self, first, rest))
             }
-            (Part::Broken, _) => {
+            Part::Broken => {
                 count(&counters.vitals_errors);
                 let message = "the window was overrun while it was read";
                 Err(Refusal::new(StatusCode::BAD_REQUEST, message))
             }
-            (Part::Last | Part::More, _) => {
+            Part::Last => {
                 first.bytes.extend_from_slice(closing.as_bytes());
                 Ok(Answer::whole(self, StatusCode::OK, Content::Formatter, first))
             }
@@ -402,11 +393,4 @@ async fn read_body(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
         }
     }
     Ok(bytes)
-}
-
-fn epoch_seconds() -> i64 {
-    // A clock before 1970 knows no time at all; then nothing is in the future.
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(i64::MAX, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX))
 }

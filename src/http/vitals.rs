@@ -7,11 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// About how many bytes one [`Pull::part`] appends.
-///
-/// Large enough that the price of a part (a chunk header, a system call) does not show, small
-/// enough that a hundred slow readers hold a few MiB together.
-pub const PART_BYTES: usize = 64 * 1024;
+pub use crate::encode::PART_BYTES;
 
 /// The recorder's data, as a front end needs it.
 pub trait Vitals: 'static {
