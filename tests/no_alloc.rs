@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tachograph::record::{Record, Schema};
 use tachograph::ring::{Opening, Ring, RunDir, Words, Writer, WriterOptions};
-use tachograph::sample::{Roots, Sampler, Selection};
+use tachograph::sample::{Sampler, Sampling};
 use tachograph::window::{Event, Grid, Window};
 
 thread_local! {
@@ -71,7 +71,7 @@ impl Host {
         let dir = RunDir::for_writing(Some(scratch.path())).expect("a run directory");
         let opening = Opening::of(&dir, "host").expect("the lane is free");
         let mut schema = Schema::new();
-        let sampler = Sampler::open(&Roots::default(), &Selection::default(), &mut schema);
+        let sampler = Sampler::open(&Sampling::default(), &mut schema);
         let options =
             WriterOptions { interval: Duration::from_secs(1), depth_records: 4096, mode: 0o644 };
         let (writer, _) = opening.start(&options, &mut schema).expect("a ring");

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use procfs::{FromBufRead, FromBufReadSI, FromRead};
 use proptest::prelude::*;
 use tachograph::record::{Change, Record, Repr, Schema};
-use tachograph::sample::{Roots, SOURCES, SampleError, Sampler, Selection, parse};
+use tachograph::sample::{Roots, SOURCES, SampleError, Sampler, Sampling, Selection, parse};
 
 const HOSTS: [&str; 4] = ["vm-2cpu-6.18", "arm-64cpu-6.6", "old-2cpu-2.6.32", "container-overlay"];
 
@@ -110,16 +110,21 @@ struct Bench {
     ticks: u64,
 }
 
+/// These sources of this tree.
+fn sampling(roots: &Roots, sources: Selection) -> Sampling {
+    Sampling { roots: roots.clone(), sources, ..Sampling::default() }
+}
+
 impl Bench {
-    /// Opens one source, or all of them.
+    /// Opens one source, or all that are on by default.
     fn open(roots: &Roots, source: Option<&str>) -> Self {
-        let mut selection = Selection::default();
+        let mut selection = Selection::none();
         for info in SOURCES {
-            let divisor = u32::from(source.is_none_or(|source| source == info.name));
-            selection.set(info.name, divisor).expect("a source");
+            let wanted = source.map_or(info.divisor > 0, |source| source == info.name);
+            selection.set(info.name, u32::from(wanted)).expect("a source");
         }
         let mut schema = Schema::new();
-        let sampler = Sampler::open(roots, &selection, &mut schema);
+        let sampler = Sampler::open(&sampling(roots, selection), &mut schema);
         Self { sampler, schema, record: Record::default(), ticks: 0 }
     }
 
@@ -495,7 +500,7 @@ fn sources_run_at_their_own_pace() {
         selection.set(source, divisor).expect("a source");
     }
     let mut schema = Schema::new();
-    let mut sampler = Sampler::open(&tree.roots(), &selection, &mut schema);
+    let mut sampler = Sampler::open(&sampling(&tree.roots(), selection), &mut schema);
     assert_eq!(schema.column("host", "meminfo_MemTotal_bytes"), None);
     let load = schema.column("host", "load1").expect("selected");
     let uptime = schema.column("host", "uptime_seconds").expect("selected");

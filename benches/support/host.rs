@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tachograph::record::{Record, RecordHeader, Schema};
 use tachograph::ring::{Opening, RunDir, Writer, WriterOptions};
-use tachograph::sample::{Roots, Sampler, Selection};
+use tachograph::sample::{Sampler, Sampling, Selection};
 
 #[path = "../../tests/support/scratch.rs"]
 mod scratch;
@@ -31,7 +31,8 @@ impl Host {
         let dir = RunDir::for_writing(Some(scratch.path())).expect("a run directory");
         let opening = Opening::of(&dir, "host").expect("the lane is free");
         let mut schema = Schema::new();
-        let sampler = Sampler::open(&Roots::default(), selection, &mut schema);
+        let sampling = Sampling { sources: selection.clone(), ..Sampling::default() };
+        let sampler = Sampler::open(&sampling, &mut schema);
         let options =
             WriterOptions { interval: Duration::from_secs(1), depth_records: 3601, mode: 0o644 };
         let (writer, _) = opening.start(&options, &mut schema).expect("a ring");

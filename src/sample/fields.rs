@@ -9,7 +9,7 @@ use super::columns::{Column, Columns};
 /// [`SampleError::Missing`].
 #[derive(Debug)]
 pub(super) struct Fields<const N: usize> {
-    object: &'static str,
+    object: Box<str>,
     metrics: [&'static str; N],
     columns: [Column; N],
     met: [bool; N],
@@ -17,7 +17,8 @@ pub(super) struct Fields<const N: usize> {
 }
 
 impl<const N: usize> Fields<N> {
-    pub(super) fn new(object: &'static str, metrics: [&'static str; N]) -> Self {
+    pub(super) fn new(object: &str, metrics: [&'static str; N]) -> Self {
+        let object = object.into();
         Self { object, metrics, columns: [Column::NONE; N], met: [false; N], outcome: Ok(()) }
     }
 
@@ -31,7 +32,7 @@ impl<const N: usize> Fields<N> {
     #[inline]
     pub(super) fn put(&mut self, index: usize, word: u64, columns: &mut Columns<'_>) {
         if self.columns[index] == Column::NONE {
-            match columns.add(self.object, self.metrics[index]) {
+            match columns.add(&self.object, self.metrics[index]) {
                 Ok(column) => self.columns[index] = column,
                 Err(error) => self.outcome = Err(error),
             }
@@ -49,6 +50,14 @@ impl<const N: usize> Fields<N> {
     ) {
         for (index, word) in words.into_iter().enumerate().take(N) {
             self.put(index, word, columns);
+        }
+    }
+
+    #[allow(dead_code, reason = "objects that come and go come next")]
+    /// Ends the series: the object is gone. If it returns, they begin anew.
+    pub(super) fn end(&mut self, columns: &mut Columns<'_>) {
+        for column in &mut self.columns {
+            columns.end(std::mem::replace(column, Column::NONE));
         }
     }
 

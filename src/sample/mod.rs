@@ -10,11 +10,14 @@
 //!
 //! This module imports only [`record`](crate::record), and only the program imports it.
 
+#[allow(dead_code, reason = "the sources that block come next")]
+mod background;
 mod columns;
 mod diskstats;
 mod error;
 mod event;
 mod fields;
+mod filter;
 mod loadavg;
 mod meminfo;
 mod net_dev;
@@ -22,6 +25,7 @@ mod pressure;
 mod rootfs;
 mod rows;
 mod sampler;
+mod sampling;
 mod scan;
 mod selection;
 mod source;
@@ -32,7 +36,9 @@ mod vmstat;
 
 pub use error::SampleError;
 pub use event::SourceEvent;
-pub use sampler::{Roots, Sampler};
+pub use filter::{BadPattern, Filter};
+pub use sampler::Sampler;
+pub use sampling::{Cgroups, Datastore, Filesystems, Roots, Sampling};
 pub use selection::{SOURCES, Selection, SourceInfo, UnknownSource};
 
 /// The parsers by themselves, for tests and fuzzing: bytes in, what each line says out.

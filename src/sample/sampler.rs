@@ -1,12 +1,10 @@
 //! All sources together: one call per tick.
 
-use std::path::PathBuf;
-
 use crate::record::{Record, Schema};
 
 use super::columns::Columns;
 use super::source::Source;
-use super::{SOURCES, SampleError, Selection, SourceEvent};
+use super::{SOURCES, SampleError, Sampling, SourceEvent};
 
 /// Most turns between two attempts at a file that cannot be opened or read. The first attempt
 /// follows at once; then the pauses double up to this.
@@ -14,23 +12,6 @@ const PAUSE_TURNS_MAX: u32 = 64;
 
 /// Most events that are kept for the caller; later ones are dropped.
 const EVENTS_MAX: usize = 256;
-
-/// Where the kernel's trees lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Roots {
-    /// `/proc`.
-    pub procfs: PathBuf,
-    /// `/sys`.
-    pub sysfs: PathBuf,
-    /// The root of the host's file systems, `/`.
-    pub rootfs: PathBuf,
-}
-
-impl Default for Roots {
-    fn default() -> Self {
-        Self { procfs: "/proc".into(), sysfs: "/sys".into(), rootfs: "/".into() }
-    }
-}
 
 /// The open sources.
 ///
@@ -48,11 +29,13 @@ impl Sampler {
     /// A source that is absent or damaged costs only its own series: it counts as failing, and is
     /// tried again at its later turns.
     #[must_use]
-    pub fn open(roots: &Roots, selection: &Selection, schema: &mut Schema) -> Self {
+    pub fn open(sampling: &Sampling, schema: &mut Schema) -> Self {
         let mut units = Vec::new();
-        for (index, (info, (_, divisor))) in SOURCES.iter().zip(selection.iter()).enumerate() {
+        for (index, (info, (_, divisor))) in SOURCES.iter().zip(sampling.sources.iter()).enumerate()
+        {
             if divisor > 0 {
-                let sources = (info.make)(roots).into_iter();
+                let period = sampling.interval.saturating_mul(divisor);
+                let sources = (info.make)(sampling, period).into_iter();
                 units.extend(sources.map(|source| Unit::new(index, divisor, source)));
             }
         }
@@ -161,7 +144,7 @@ mod tests {
     fn sampler_may_move_to_a_thread_of_its_own() {
         fn is_send<T: Send>(_: &T) {}
         let mut schema = Schema::new();
-        is_send(&Sampler::open(&Roots::default(), &Selection::default(), &mut schema));
+        is_send(&Sampler::open(&Sampling::default(), &mut schema));
         assert!(schema.column("host", "cpu_user_ticks").is_some());
     }
 

@@ -1,9 +1,12 @@
 //! Which sources there are, which of them run, and how often.
 
+use std::time::Duration;
 use std::{error, fmt};
 
 use super::source::Source;
-use super::{Roots, diskstats, loadavg, meminfo, net_dev, pressure, rootfs, stat, uptime, vmstat};
+use super::{
+    Sampling, diskstats, loadavg, meminfo, net_dev, pressure, rootfs, stat, uptime, vmstat,
+};
 
 /// A source's name, and what it is for.
 #[derive(Clone, Copy, Debug)]
@@ -12,8 +15,10 @@ pub struct SourceInfo {
     pub name: &'static str,
     /// One sentence for people.
     pub help: &'static str,
-    /// The files it consists of.
-    pub(super) make: fn(&Roots) -> Vec<Box<dyn Source>>,
+    /// What it consists of, given the time between two of its turns.
+    pub(super) make: fn(&Sampling, Duration) -> Vec<Box<dyn Source>>,
+    /// How often it runs unless it is told otherwise; see [`Selection::set`].
+    pub divisor: u32,
 }
 
 /// Every source there is, in the order in which a tick reads them.
@@ -21,56 +26,68 @@ pub const SOURCES: &[SourceInfo] = &[
     SourceInfo {
         name: "stat",
         help: "CPU time by mode, of all CPUs and of each; interrupts, context switches, forks.",
-        make: |roots| vec![Box::new(stat::Stat::new(roots))],
+        make: |sampling, _| vec![Box::new(stat::Stat::new(&sampling.roots))],
+        divisor: 1,
     },
     SourceInfo {
         name: "meminfo",
         help: "Memory, by every line of /proc/meminfo.",
-        make: |roots| vec![Box::new(meminfo::Meminfo::new(roots))],
+        make: |sampling, _| vec![Box::new(meminfo::Meminfo::new(&sampling.roots))],
+        divisor: 1,
     },
     SourceInfo {
         name: "loadavg",
         help: "Load averages and the number of tasks.",
-        make: |roots| vec![Box::new(loadavg::Load::new(roots))],
+        make: |sampling, _| vec![Box::new(loadavg::Load::new(&sampling.roots))],
+        divisor: 1,
     },
     SourceInfo {
         name: "uptime",
         help: "Time since the machine started.",
-        make: |roots| vec![Box::new(uptime::Up::new(roots))],
+        make: |sampling, _| vec![Box::new(uptime::Up::new(&sampling.roots))],
+        divisor: 1,
     },
     SourceInfo {
         name: "net_dev",
         help: "Traffic and errors of each network interface.",
-        make: |roots| vec![Box::new(net_dev::NetDev::new(roots))],
+        make: |sampling, _| vec![Box::new(net_dev::NetDev::new(&sampling.roots))],
+        divisor: 1,
     },
     SourceInfo {
         name: "diskstats",
         help: "Requests, sectors and times of each block device and partition.",
-        make: |roots| vec![Box::new(diskstats::Diskstats::new(roots))],
+        make: |sampling, _| vec![Box::new(diskstats::Diskstats::new(&sampling.roots))],
+        divisor: 1,
     },
     SourceInfo {
         name: "vmstat",
         help: "Paging, swapping, page faults and out-of-memory kills.",
-        make: |roots| vec![Box::new(vmstat::Vmstat::new(roots))],
+        make: |sampling, _| vec![Box::new(vmstat::Vmstat::new(&sampling.roots))],
+        divisor: 1,
     },
     SourceInfo {
         name: "pressure",
         help: "Time that tasks were held up for lack of CPU, memory or I/O.",
-        make: |roots| {
+        make: |sampling, _| {
             let files = pressure::RESOURCES.iter();
-            files.map(|resource| Box::new(pressure::Pressure::new(roots, resource)) as _).collect()
+            files
+                .map(|resource| Box::new(pressure::Pressure::new(&sampling.roots, resource)) as _)
+                .collect()
         },
+        divisor: 1,
     },
     SourceInfo {
         name: "rootfs",
         help: "Space of the root file system and traffic of the block device under it.",
-        make: |roots| {
+        make: |sampling, _| {
+            let roots = &sampling.roots;
             vec![Box::new(rootfs::Rootfs::new(roots)), Box::new(rootfs::RootDevice::new(roots))]
         },
+        divisor: 1,
     },
 ];
 
-/// Which sources run, and how often; by default each of them at every tick.
+/// Which sources run, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     divisors: [u32; SOURCES.len()],
@@ -78,11 +95,17 @@ pub struct Selection {
 
 impl Default for Selection {
     fn default() -> Self {
-        Self { divisors: [1; SOURCES.len()] }
+        Self { divisors: std::array::from_fn(|index| SOURCES[index].divisor) }
     }
 }
 
 impl Selection {
+    /// No source at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { divisors: [0; SOURCES.len()] }
+    }
+
     /// Lets the source `name` run at each `divisor`-th tick, or never if that is 0.
     ///
     /// # Errors
@@ -127,7 +150,8 @@ mod tests {
     #[test]
     fn sources_are_selected_by_name() {
         let mut selection = Selection::default();
-        assert!(selection.iter().all(|(_, divisor)| divisor == 1));
+        assert!(selection.iter().any(|source| source == ("stat", 1)));
+        assert!(Selection::none().iter().all(|(_, divisor)| divisor == 0));
         assert_eq!(selection.set("vmstat", 10), Ok(()));
         assert!(selection.iter().any(|source| source == ("vmstat", 10)));
         let error = selection.set("vmstats", 1).expect_err("no such source");

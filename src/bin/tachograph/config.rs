@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fs};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use tachograph::http::Limits;
-use tachograph::sample::{Roots, Selection};
+use tachograph::sample::{Roots, Sampling, Selection};
 
 use crate::cli::{self, Common, RunFlags, ServeFlags};
 use crate::log;
@@ -127,6 +127,16 @@ pub(crate) fn check(common: &Common, flags: RunFlags) -> anyhow::Result<()> {
 }
 
 impl Settings {
+    /// What is to be sampled.
+    pub(crate) fn sampling(&self) -> Sampling {
+        Sampling {
+            roots: self.roots.clone(),
+            sources: self.sources.clone(),
+            interval: self.interval,
+            ..Sampling::default()
+        }
+    }
+
     fn write_toml(&self, out: &mut impl Write) -> std::io::Result<()> {
         let text = |text: &str| toml::Value::from(text).to_string();
         let path = |path: &Path| text(&path.to_string_lossy());

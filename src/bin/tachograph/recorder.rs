@@ -68,7 +68,7 @@ impl Recorder {
         let opening = Opening::of(&dir, LANE)?;
         let mut schema = Schema::resume(opening.live_series());
         let own = SELF_METRICS.map(|metric| schema.add("tachograph", metric).ok());
-        let sampler = Sampler::open(&settings.roots, &settings.sources, &mut schema);
+        let sampler = Sampler::open(&settings.sampling(), &mut schema);
         schema.end_unclaimed();
         let options = WriterOptions {
             interval: settings.interval,
