@@ -30,6 +30,7 @@ impl Liar {
             boot_id: [3, 4],
             interval_ns: 1,
             created_ns: 0,
+            first_seq: 0,
         };
         let words = heap_words(header.geometry.file_words());
         header.encode(&words);

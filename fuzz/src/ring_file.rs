@@ -83,6 +83,7 @@ impl Shape {
             boot_id: [3, 4],
             interval_ns: self.interval_ns.max(1),
             created_ns: 5,
+            first_seq: 0,
         }
     }
 }

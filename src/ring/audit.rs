@@ -72,12 +72,12 @@ pub fn audit<W: Words>(ring: &Ring<W>) -> Audit {
     let floats = float_columns(&directory);
     let mut record = Record::default();
     let mut run = (0, 0);
-    for seq in ring.geometry().oldest(head)..=head {
+    for seq in ring.oldest(head)..=head {
         match ring.read_into(seq, &mut record) {
             Ok(()) => {}
             Err(_) => {
                 // Unless a live writer has come by meanwhile.
-                let due = seq >= ring.geometry().oldest(ring.head());
+                let due = seq >= ring.oldest(ring.head());
                 audit.missing += u64::from(due && audit.records > 0);
                 continue;
             }

@@ -22,7 +22,7 @@ pub enum ReadError {
     /// The ring has moved past it; [`Ring::bounds`] says what can still be there.
     Overrun,
     /// It is not there although the ring reaches further back, and never will be: it was lost with
-    /// its writer, or was gone when the ring was made larger.
+    /// its writer.
     Lost,
     /// Its slot holds what no writer puts there.
     Corrupt,
@@ -97,12 +97,18 @@ impl<W: Words> Ring<W> {
     /// The sequences that the ring can hold now, oldest and newest; the oldest is the next to go.
     /// `None` when nothing has been published.
     ///
-    /// A record inside these bounds may still be missing where a former writer was killed or the
-    /// ring was enlarged.
+    /// A record inside these bounds may still be missing where a former writer was killed.
     #[must_use]
     pub fn bounds(&self) -> Option<(u64, u64)> {
         let head = self.head();
-        (head > 0).then(|| (self.geometry().oldest(head), head))
+        let oldest = self.oldest(head);
+        (0 < head && oldest <= head).then_some((oldest, head))
+    }
+
+    /// The lowest sequence that the ring can hold when its newest one is `head`.
+    #[inline]
+    pub(crate) fn oldest(&self, head: u64) -> u64 {
+        self.geometry().oldest(head).max(self.header.first_seq)
     }
 
     /// Runs `f` on the record `seq` in place, without copying it, and returns what it made of it if
@@ -276,7 +282,7 @@ impl<W: Words> Ring<W> {
         match error {
             _ if elsewhere => ReadError::Corrupt,
             ReadError::NotYet if seq <= head && found / 2 != seq => {
-                if seq < self.geometry().oldest(head) {
+                if seq < self.oldest(head) {
                     ReadError::Overrun
                 } else {
                     ReadError::Lost

@@ -20,6 +20,8 @@ pub struct Header {
     pub interval_ns: u64,
     /// `CLOCK_REALTIME` when the file was made, in nanoseconds.
     pub created_ns: u64,
+    /// The first record that this file can hold; 0 when it says nothing of it.
+    pub first_seq: u64,
 }
 
 /// Why a file is not a ring that can be read.
@@ -151,6 +153,8 @@ impl Header {
         .checked()?;
         let interval_ns = block[at::INTERVAL_NS];
         FormatError::check("interval_ns", interval_ns, interval_ns > 0)?;
+        let first_seq = block[at::FIRST_SEQ];
+        FormatError::check("first_seq", first_seq, first_seq <= layout::RESUME_MAX)?;
         let (stated, found) = (geometry.file_bytes, words.len() as u64 * layout::WORD);
         if found < stated {
             return Err(FormatError::Truncated { stated, found });
@@ -162,6 +166,7 @@ impl Header {
             boot_id: [block[at::BOOT_ID], block[at::BOOT_ID_HIGH]],
             interval_ns,
             created_ns: block[at::CREATED_NS],
+            first_seq,
         })
     }
 
@@ -191,6 +196,7 @@ impl Header {
             (at::BOOT_ID_HIGH, self.boot_id[1]),
             (at::INTERVAL_NS, self.interval_ns),
             (at::CREATED_NS, self.created_ns),
+            (at::FIRST_SEQ, self.first_seq),
         ] {
             block[index] = value;
         }
@@ -220,6 +226,7 @@ mod tests {
             boot_id: [3, 4],
             interval_ns: 1_000_000_000,
             created_ns: 5,
+            first_seq: 0,
         }
     }
 

@@ -60,6 +60,7 @@ pub mod header {
         BOOT_ID_HIGH "boot_id_high",
         INTERVAL_NS "interval_ns",
         CREATED_NS "created_ns",
+        FIRST_SEQ "first_seq",
     }
     /// Word of the checksum over all words before it.
     pub const CHECKSUM: usize = 31;
@@ -149,7 +150,7 @@ pub mod state {
 // The blocks do not overlap, what the writer stores at each publish has a pair of cache lines to
 // itself, and every size is a whole number of words.
 const _: () = {
-    assert!(header::CREATED_NS < header::CHECKSUM);
+    assert!(header::FIRST_SEQ < header::CHECKSUM);
     assert!(header::CHECKSUM + 1 == header::HEAD);
     assert!(header::HEAD as u64 * WORD == 256);
     assert!(header::NOTIFY < header::STATE);

@@ -75,6 +75,7 @@ impl Make {
             boot_id: boot_id(),
             interval_ns: self.interval_ns,
             created_ns: realtime_ns(),
+            first_seq: kept_from,
         };
         header.encode(&map);
         let ring = Ring::decode(map).map_err(|error| discard(WriteError::Format(error)))?;

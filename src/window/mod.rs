@@ -172,7 +172,7 @@ impl<'a, W: Words> Window<'a, W> {
         let mut margin = 0;
         // The head has not shrunk since the window was made, unless the ring is not a writer's: then
         // this keeps the walk no longer than the ring.
-        let least = self.first.max(self.ring.geometry().oldest(self.last));
+        let least = self.first.max(self.ring.oldest(self.last));
         for _ in 0..READ_TRIES {
             let (oldest, _) = self.ring.bounds().unwrap_or((1, 0));
             let mut events = Events::new(self, least.max(oldest.saturating_add(margin)));

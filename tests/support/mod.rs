@@ -194,6 +194,7 @@ impl Twin {
             boot_id: [0x3333, 0x4444],
             interval_ns: 1_000_000_000,
             created_ns: 1_700_000_000_000_000_000,
+            first_seq: 0,
         };
         let words = heap_words(header.geometry.file_words());
         header.encode(&words);

@@ -43,7 +43,7 @@ pub(crate) fn inspect(common: &Common, flags: &InspectFlags) -> anyhow::Result<E
 }
 
 fn print_header(out: &mut impl Write, header: &Header) -> anyhow::Result<()> {
-    let Header { version, geometry, ring_id, boot_id, interval_ns, created_ns } = *header;
+    let Header { version, geometry, ring_id, boot_id, interval_ns, created_ns, .. } = *header;
     let reach = Duration::from_nanos(interval_ns.saturating_mul(geometry.slot_count));
     writeln!(
         out,
