@@ -194,7 +194,7 @@ impl Make {
     }
 }
 
-fn random_id() -> [u64; 2] {
+pub(super) fn random_id() -> [u64; 2] {
     let mut id = [0_u64; 2];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut id);
     // 16 bytes come whole or not at all; the clock tells two files of one name apart as well.

@@ -153,6 +153,22 @@ impl RunDir {
         ring_path(&self.path, lane)
     }
 
+    /// The lanes that have a ring in it, by name.
+    ///
+    /// # Errors
+    ///
+    /// What reading the directory says.
+    pub fn lanes(&self) -> io::Result<Vec<String>> {
+        let mut lanes = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            let lane = name.to_str().and_then(|name| name.strip_suffix(".ring"));
+            lanes.extend(lane.filter(|lane| !lane.is_empty()).map(str::to_owned));
+        }
+        lanes.sort_unstable();
+        Ok(lanes)
+    }
+
     /// The lock that a lane's writer holds.
     #[must_use]
     pub fn lock(&self, lane: &str) -> PathBuf {

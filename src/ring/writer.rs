@@ -48,6 +48,8 @@ pub enum WriteError {
         /// Bytes that it could have.
         free_bytes: u64,
     },
+    /// There is no record to be written.
+    Empty,
     /// The wanted sizes make no ring.
     Format(
         /// Which, and why.
@@ -77,6 +79,7 @@ impl fmt::Display for WriteError {
                  choose a smaller --depth or a longer --interval",
                 path.display()
             ),
+            Self::Empty => f.write_str("the ring has no such record"),
             Self::Format(error) => write!(f, "no ring can be made with these sizes: {error}"),
             Self::Io { path, doing, source } => {
                 write!(f, "cannot {doing} {}: {source}", path.display())

@@ -52,6 +52,7 @@ impl Recorded {
     }
 
     /// Sets the value of a series in the next records.
+    #[allow(dead_code, reason = "not every test sets values by name")]
     pub(crate) fn set(&mut self, object: &str, metric: &str, word: u64) {
         let column = self.schema.column(object, metric).expect("a known series");
         self.record.words_mut()[column] = word;
