@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::ring_pull::{Answers, RingPull};
 use super::vitals::{Freshness, Part, Pull, Vitals, VitalsError};
-use crate::encode::{PbsAnswer, PbsPlan, PbsQuery};
-use crate::ring::{OpenError, ReadMap, Reader, Ring, boottime_ns, layout, realtime_ns};
+use crate::ring::{OpenError, Reader, boottime_ns, layout, realtime_ns};
 
 /// How often the ring's name is looked at, in case another file has taken its place unannounced.
 const NAME_CHECK: Duration = Duration::from_secs(1);
-/// Answers kept for their memory.
-const ANSWERS_POOLED: usize = 16;
 
 /// The data of the ring at a path, which may come, go and be replaced at any time.
 #[derive(Debug)]
@@ -20,14 +18,7 @@ pub struct RingVitals {
     path: PathBuf,
     reader: RefCell<Option<Reader>>,
     looked: RefCell<Instant>,
-    shared: Rc<Shared>,
-}
-
-/// What outlives one answer.
-#[derive(Debug, Default)]
-struct Shared {
-    plan: RefCell<Option<PbsPlan>>,
-    answers: RefCell<Vec<PbsAnswer>>,
+    answers: Rc<Answers>,
 }
 
 impl RingVitals {
@@ -45,7 +36,7 @@ impl RingVitals {
 
     fn new(path: PathBuf, reader: Option<Reader>) -> Self {
         let looked = RefCell::new(Instant::now());
-        Self { path, reader: RefCell::new(reader), looked, shared: Rc::default() }
+        Self { path, reader: RefCell::new(reader), looked, answers: Rc::default() }
     }
 
     /// Sees to it that `reader` is on the file that now has the ring's name.
@@ -75,11 +66,8 @@ impl Vitals for RingVitals {
             Err(error) => return Err(VitalsError::Unreadable(Box::new(error))),
         }
         let Some(reader) = &*reader else { return Err(VitalsError::Absent) };
-        let ring = reader.ring().clone();
-        let mut answer = self.shared.answers.borrow_mut().pop().unwrap_or_default();
-        let now_s = Duration::from_nanos(realtime_ns()).as_secs() as i64;
-        answer.begin(&ring, PbsQuery { history, start_s: start }, now_s);
-        Ok(Box::new(RingPull { ring, answer, shared: Rc::clone(&self.shared) }))
+        let now = Duration::from_nanos(realtime_ns());
+        Ok(Box::new(RingPull::begin(reader.ring(), &self.answers, history, start, now)))
     }
 
     fn freshness(&self) -> Freshness {
@@ -98,36 +86,6 @@ impl Vitals for RingVitals {
             newest_age: newest.map(|ns| Duration::from_nanos(now_ns.saturating_sub(ns))),
             limit: Duration::from_nanos(ring.stale_after_ns()),
             state: if followed.is_ok() { reader.liveness().as_str() } else { state },
-        }
-    }
-}
-
-struct RingPull {
-    ring: Ring<ReadMap>,
-    answer: PbsAnswer,
-    shared: Rc<Shared>,
-}
-
-impl Pull for RingPull {
-    fn part(&mut self, out: &mut Vec<u8>) -> Part {
-        let mut plan = self.shared.plan.borrow_mut();
-        let plan = plan.get_or_insert_with(|| PbsPlan::of(&self.ring));
-        if self.answer.part(&self.ring, plan, out) {
-            return Part::More;
-        }
-        let overrun = self.answer.overrun();
-        if overrun > 0 {
-            tracing::warn!("{overrun} generations were overwritten before they could be sent");
-        }
-        Part::Last
-    }
-}
-
-impl Drop for RingPull {
-    fn drop(&mut self) {
-        let mut answers = self.shared.answers.borrow_mut();
-        if answers.len() < ANSWERS_POOLED {
-            answers.push(std::mem::take(&mut self.answer));
         }
     }
 }

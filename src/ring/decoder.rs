@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::error;
+use std::sync::Arc;
 
 use super::directory::Directory;
 use super::layout::{self, header as at};
@@ -290,6 +291,14 @@ impl<W: Words> Ring<W> {
             }
             error => error,
         }
+    }
+}
+
+impl<W> Ring<W> {
+    /// The same ring, which can then be cloned for the price of a count.
+    #[must_use]
+    pub fn shared(self) -> Ring<Arc<W>> {
+        Ring { words: Arc::new(self.words), header: self.header }
     }
 }
 
