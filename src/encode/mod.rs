@@ -6,6 +6,7 @@
 mod number;
 mod pbs;
 mod points;
+mod rows;
 mod string;
 
 pub use number::{F64_BYTES_MAX, F64_ROOM, push_f64, push_i64, push_u64, write_f64};
@@ -14,4 +15,5 @@ pub use pbs::{
     STEP_S,
 };
 pub use points::Points;
+pub use rows::{RowFormat, RowSeries, Rows, StepCells};
 pub use string::push_escaped;

@@ -73,6 +73,30 @@ pub enum GapReason {
     ClockStep,
 }
 
+impl GapReason {
+    /// The name that APIs have for it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Overrun(_) => "overrun",
+            Self::Missing(_) => "missing",
+            Self::Missed(_) => "missed",
+            Self::Epoch { .. } => "epoch",
+            Self::ClockStep => "clock_step",
+        }
+    }
+
+    /// How many records or ticks are not there; of an epoch, its number; of a step of the clock, 1.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        match *self {
+            Self::Overrun(count) | Self::Missing(count) | Self::Missed(count) => count,
+            Self::Epoch { to } => to as u64,
+            Self::ClockStep => 1,
+        }
+    }
+}
+
 /// What walking a window yields.
 pub enum Event<'a, W: Words> {
     /// A record, in place.

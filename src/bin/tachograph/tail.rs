@@ -228,13 +228,6 @@ fn counted(count: u64, what: &str) -> String {
 }
 
 fn gap_json(gap: &Gap) -> String {
-    let (reason, count) = match gap.reason {
-        GapReason::Overrun(records) => ("overrun", records),
-        GapReason::Missing(records) => ("missing", records),
-        GapReason::Missed(ticks) => ("missed", ticks),
-        GapReason::Epoch { to } => ("epoch", u64::from(to)),
-        GapReason::ClockStep => ("clock_step", 1),
-        _ => ("other", 0),
-    };
+    let (reason, count) = (gap.reason.as_str(), gap.reason.count());
     serde_json::json!({ "gap": reason, "count": count, "before_seq": gap.before }).to_string()
 }
