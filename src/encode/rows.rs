@@ -99,7 +99,7 @@ impl RowSeries {
 }
 
 /// Writes rows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rows {
     format: RowFormat,
     /// Whether they are rows of steps.

@@ -167,7 +167,9 @@ impl Unfinished {
     /// Creates it beside `path` with room for `bytes`.
     fn create(path: &Path, bytes: u64, replace: bool) -> Result<Self, WriteError> {
         if !replace && fs::symlink_metadata(path).is_ok() {
-            return Err(failed(path, "save as")(io::ErrorKind::AlreadyExists.into()));
+            let there =
+                io::Error::new(io::ErrorKind::AlreadyExists, "there is such a file already");
+            return Err(failed(path, "save as")(there));
         }
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.tmp", std::process::id()));

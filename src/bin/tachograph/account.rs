@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tachograph::ring::{Ring, Words, realtime_ns};
+use tachograph::ring::{Ring, Words};
 use tachograph::window::derive::increase;
 use tachograph::window::{Event, GapReason, Window};
 
@@ -25,8 +25,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) fn of<W: Words>(ring: &Ring<W>) -> Option<Self> {
-        let now_ns = realtime_ns();
+    /// The account of the minute before `now_ns`, in nanoseconds since 1970.
+    pub(crate) fn of<W: Words>(ring: &Ring<W>, now_ns: u64) -> Option<Self> {
         let [lateness, cpu] =
             ["tick_lateness_ns", "cpu_ns"].map(|metric| ring.find("tachograph", metric));
         let (lateness, cpu) = (lateness?, cpu?);

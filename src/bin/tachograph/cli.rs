@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tachograph::sample::Selection;
 
-use crate::log;
+use crate::moment::Moment;
+use crate::{config, log};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -20,6 +21,12 @@ Examples:
   tachograph inspect                           what is in the ring, and whether it is sound
 
 Durations are written 10ms, 1s, 5min, 1h. `tachograph COMMAND --help` tells more.";
+
+const EXPORT_HELP: &str = "\
+Examples:
+  tachograph export --match 'host/load*'                        every record of the last 5 minutes
+  tachograph export --from -1h --step 1min --match 'nic/eth0/*' --format ndjson
+  tachograph export --file incident.ring --step 10s > incident.csv";
 
 /// Heading of the flags that every command has.
 const COMMON: &str = "Common options";
@@ -60,11 +67,15 @@ pub(crate) enum Command {
     /// Record only: no network at all
     Record(RecordFlags),
     /// Serve an existing ring, read-only; as many at once as you like
-    Serve(ServeFlags),
+    Serve(ServeCommand),
     /// Show the newest record as a table
     Snapshot(SnapshotFlags),
     /// Print a line per record, as it is published
     Tail(TailFlags),
+    /// Keep a ring, or a part of it, as a file that can be read anywhere
+    Save(SaveFlags),
+    /// Write a window of the rings as CSV or JSON
+    Export(ExportFlags),
     /// Show header, directory, writer and integrity of a ring; safe on any file
     Inspect(InspectFlags),
     /// Check a configuration and show the settings that would be used
@@ -128,7 +139,19 @@ pub(crate) struct ServeFlags {
 }
 
 #[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ServeCommand {
+    #[command(flatten)]
+    pub serve: ServeFlags,
+    /// Serve this saved file instead of the ring that is being recorded
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SnapshotFlags {
+    /// Read this saved file instead of the ring that is being recorded
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
@@ -152,6 +175,68 @@ pub(crate) struct InspectFlags {
     /// List every series of the directory
     #[arg(long)]
     pub directory: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SaveFlags {
+    /// Where to keep it
+    #[arg(value_name = "OUTPUT")]
+    pub output: PathBuf,
+    /// The lane to be saved
+    #[arg(long, value_name = "NAME", default_value = config::LANE)]
+    pub lane: String,
+    /// Keep a part of this saved file instead of the ring that is being recorded
+    #[arg(long, value_name = "FILE", conflicts_with = "lane")]
+    pub file: Option<PathBuf>,
+    /// First moment: -5m, 2026-11-22T17:00:00Z, or seconds or milliseconds since 1970
+    /// [default: the oldest record]
+    #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
+    pub from: Option<Moment>,
+    /// Last moment [default: the newest record]
+    #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
+    pub to: Option<Moment>,
+    /// Replace the file if it is there already
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXPORT_HELP)]
+pub(crate) struct ExportFlags {
+    /// First moment: -5m, 2026-11-22T17:00:00Z, or seconds or milliseconds since 1970. In a saved
+    /// file, time is counted from its newest record [default: -5m; of a file, its oldest record]
+    #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
+    pub from: Option<Moment>,
+    /// Last moment
+    #[arg(long, value_name = "MOMENT", allow_hyphen_values = true, default_value = "now")]
+    pub to: Moment,
+    /// Sum up steps of this length instead of writing every record
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub step: Option<Duration>,
+    /// Only series whose OBJECT/METRIC matches this pattern, as in 'nic/*/receive_*'. May be given
+    /// several times
+    #[arg(long = "match", value_name = "PATTERN")]
+    pub matching: Vec<String>,
+    /// How to write it
+    #[arg(long, value_name = "FORMAT", default_value = "csv")]
+    pub format: Format,
+    /// Only this lane [default: of each series the finest lane that reaches back far enough]
+    #[arg(long, value_name = "NAME")]
+    pub lane: Option<String>,
+    /// Read this saved file instead of the rings that are being recorded
+    #[arg(long, value_name = "FILE", conflicts_with = "lane")]
+    pub file: Option<PathBuf>,
+}
+
+/// How a window is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Comma-separated, with a heading
+    Csv,
+    /// A JSON object per line
+    Ndjson,
+    /// One JSON object
+    Json,
 }
 
 impl From<RecordFlags> for RunFlags {

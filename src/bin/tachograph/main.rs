@@ -4,10 +4,13 @@ mod account;
 mod attach;
 mod cli;
 mod config;
+mod export;
 mod inspect;
 mod log;
+mod moment;
 mod recorder;
 mod recording;
+mod save;
 mod schedule;
 mod serve;
 mod show;
@@ -16,7 +19,7 @@ mod tail;
 
 use std::process::ExitCode;
 
-use cli::Command;
+use cli::{Command, ServeCommand};
 
 fn main() -> ExitCode {
     let (common, command) = match cli::parse(std::env::args_os()) {
@@ -52,9 +55,13 @@ fn run(common: &cli::Common, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(flags) => serve::run(&config::load(common, flags)?).map(done),
         Command::Record(flags) => serve::record(&config::load(common, flags.into())?).map(done),
-        Command::Serve(flags) => serve::serve(&config::load(common, flags.into())?).map(done),
-        Command::Snapshot(flags) => snapshot::snapshot(&attach::reader(common)?, &flags).map(done),
-        Command::Tail(flags) => tail::tail(attach::reader(common)?, &flags).map(done),
+        Command::Serve(ServeCommand { serve, file }) => {
+            serve::serve(&config::load(common, serve.into())?, file.as_deref()).map(done)
+        }
+        Command::Snapshot(flags) => snapshot::snapshot(common, &flags).map(done),
+        Command::Tail(flags) => tail::tail(attach::reader(common, config::LANE)?, &flags).map(done),
+        Command::Save(flags) => save::save(common, &flags).map(done),
+        Command::Export(flags) => export::export(common, &flags).map(done),
         Command::Inspect(flags) => inspect::inspect(common, &flags),
         Command::CheckConfig(flags) => config::check(common, flags).map(done),
     }

@@ -1,11 +1,12 @@
 //! `run`, `record` and `serve`: what starts, what is told, what ends it.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tachograph::http::{self, RingVitals, Server, Vitals};
+use tachograph::http::{self, RingVitals, SavedVitals, Server, Vitals};
 use tachograph::ring::RunDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -44,9 +45,18 @@ pub(crate) fn record(settings: &Settings) -> anyhow::Result<()> {
     })
 }
 
-/// Serves a ring that another process records, now or later.
-pub(crate) fn serve(settings: &Settings) -> anyhow::Result<()> {
+/// Serves a ring that another process records, now or later, or one that was saved as `file`.
+pub(crate) fn serve(settings: &Settings, file: Option<&Path>) -> anyhow::Result<()> {
     crate::log::start(&settings.log)?;
+    if let Some(file) = file {
+        let saved = SavedVitals::open(file)?;
+        info!("serving what was saved as {}", file.display());
+        let server = bind(settings)?;
+        return until_told(true, async |ended| {
+            announce(&server);
+            answer(server, Rc::new(saved), ended.notified()).await
+        });
+    }
     let server = bind(settings)?;
     let path = RunDir::holding(LANE, settings.run_dir.as_deref())?.ring(LANE);
     if !path.exists() {

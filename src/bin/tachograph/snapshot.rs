@@ -2,22 +2,37 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
 use serde_json::{Map, Number, Value as Json, json};
 use tachograph::record::{CATALOG, Class, Record};
-use tachograph::ring::{Directory, Entry, Reader, Value, boottime_ns};
+use tachograph::ring::{Directory, Entry, Ring, Value, Words, realtime_ns};
 
 use crate::account::Account;
-use crate::cli::SnapshotFlags;
-use crate::show;
+use crate::attach::{self, Attached};
+use crate::cli::{Common, SnapshotFlags};
+use crate::{config, show};
 
-pub(crate) fn snapshot(reader: &Reader, flags: &SnapshotFlags) -> anyhow::Result<()> {
-    let ring = reader.ring();
+pub(crate) fn snapshot(common: &Common, flags: &SnapshotFlags) -> anyhow::Result<()> {
+    match attach::attach(common, config::LANE, flags.file.as_deref())? {
+        Attached::Saved(ring, path) => show_newest(&ring, &path, "saved", flags),
+        Attached::Live(reader) => {
+            show_newest(reader.ring(), reader.path(), reader.liveness().as_str(), flags)
+        }
+    }
+}
+
+fn show_newest<W: Words>(
+    ring: &Ring<W>,
+    path: &Path,
+    state: &str,
+    flags: &SnapshotFlags,
+) -> anyhow::Result<()> {
     let mut record = Record::default();
     let Some(()) = ring.latest(|view| view.copy_into(&mut record)) else {
-        bail!("{} has no record yet", reader.path().display());
+        bail!("{} has no record yet", path.display());
     };
     // After the record: it then knows every series of it.
     let directory = ring.directory();
@@ -25,24 +40,26 @@ pub(crate) fn snapshot(reader: &Reader, flags: &SnapshotFlags) -> anyhow::Result
     if flags.json {
         writeln!(out, "{}", json_of(&record, &directory))?;
     } else {
-        print_head(&mut out, reader, &record)?;
+        print_head(&mut out, (ring, path, state), &record)?;
         print_table(&mut out, &record, &directory)?;
     }
     Ok(out.flush()?)
 }
 
-fn print_head(out: &mut impl Write, reader: &Reader, record: &Record) -> anyhow::Result<()> {
-    let ring = reader.ring();
+fn print_head<W: Words>(
+    out: &mut impl Write,
+    (ring, path, state): (&Ring<W>, &Path, &str),
+    record: &Record,
+) -> anyhow::Result<()> {
     let header = &record.header;
-    let now_ns = boottime_ns();
-    let age = show::nanoseconds(now_ns.saturating_sub(header.boottime_ns) as f64);
+    // By the wall clock: the ring may be another machine's, or of another boot.
+    let age = show::span(Duration::from_nanos(realtime_ns().saturating_sub(header.realtime_ns)));
     let interval = Duration::from_nanos(ring.header().interval_ns);
     let (oldest, newest) = ring.bounds().unwrap_or((header.seq, header.seq));
-    writeln!(out, "ring      {}", reader.path().display())?;
+    writeln!(out, "ring      {}", path.display())?;
     writeln!(
         out,
-        "recorder  {}, process {}, every {interval:?}, epoch {}",
-        reader.liveness(),
+        "recorder  {state}, process {}, every {interval:?}, epoch {}",
         ring.writer_pid(),
         header.epoch()
     )?;
@@ -52,7 +69,7 @@ fn print_head(out: &mut impl Write, reader: &Reader, record: &Record) -> anyhow:
         header.seq,
         show::moment(header.realtime_ns)
     )?;
-    if let Some(account) = Account::of(ring) {
+    if let Some(account) = Account::of(ring, header.realtime_ns) {
         writeln!(out, "{account}")?;
     }
     Ok(writeln!(out)?)

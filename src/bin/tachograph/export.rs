@@ -1,0 +1,219 @@
+//! `export`: a window of the rings, as rows.
+
+use std::io::{self, Write};
+
+use anyhow::bail;
+use glob::Pattern;
+use tachograph::encode::{RowFormat, RowSeries, Rows};
+use tachograph::ring::{Entry, OpenError, Reader, Ring, RunDir, Value, Words, realtime_ns};
+use tachograph::window::{Event, GapReason, Window};
+
+use crate::attach;
+use crate::cli::{Common, ExportFlags, Format};
+use crate::config;
+use crate::moment::Moment;
+use crate::show;
+
+/// How far back a window of a running recorder reaches unless it is told.
+const FROM_DEFAULT: Moment = Moment::Before(std::time::Duration::from_secs(300));
+/// Records that are written in one go, and so have to be there at one time.
+const BATCH_RECORDS: u64 = 256;
+
+pub(crate) fn export(common: &Common, flags: &ExportFlags) -> anyhow::Result<()> {
+    let wanted = Wanted::of(flags)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match &flags.file {
+        Some(file) => {
+            let ring = attach::saved(file)?;
+            let from = flags.from.unwrap_or(Moment::At(0));
+            let newest_ns = attach::newest_ns(&ring);
+            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            export_lanes(&[Lane { name, ring }], flags, (from, newest_ns), &wanted, &mut out)?;
+        }
+        None => {
+            let readers = readers(common, flags.lane.as_deref())?;
+            let lane = |(name, reader): &(String, Reader)| Lane {
+                name: name.clone(),
+                ring: reader.ring().clone(),
+            };
+            let lanes: Vec<_> = readers.iter().map(lane).collect();
+            let from = flags.from.unwrap_or(FROM_DEFAULT);
+            export_lanes(&lanes, flags, (from, realtime_ns()), &wanted, &mut out)?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// The patterns that series must match, any of them.
+struct Wanted(Vec<Pattern>);
+
+impl Wanted {
+    fn of(flags: &ExportFlags) -> anyhow::Result<Self> {
+        let compile = |text: &String| match Pattern::new(text) {
+            Ok(pattern) => Ok(pattern),
+            Err(error) => bail!("the pattern {text:?}: {}", error.msg),
+        };
+        Ok(Self(flags.matching.iter().map(compile).collect::<Result<_, _>>()?))
+    }
+
+    fn admits(&self, entry: &Entry) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let name = format!("{}/{}", entry.series.object, entry.series.metric);
+        self.0.iter().any(|pattern| pattern.matches(&name))
+    }
+}
+
+/// The rings of the run directory, or the one that is asked for.
+fn readers(common: &Common, lane: Option<&str>) -> anyhow::Result<Vec<(String, Reader)>> {
+    if let Some(lane) = lane {
+        return Ok(vec![(lane.to_owned(), attach::reader(common, lane)?)]);
+    }
+    let dir = RunDir::holding(config::LANE, config::run_dir(common)?.as_deref())?;
+    let mut readers = Vec::new();
+    for lane in dir.lanes().unwrap_or_default() {
+        match Reader::open(&dir.ring(&lane)) {
+            // It has gone since the directory was read.
+            Err(OpenError::Missing(_)) => {}
+            opened => readers.push((lane, opened?)),
+        }
+    }
+    if readers.is_empty() {
+        bail!("there is no ring in {}; {}", dir.path().display(), attach::ADVICE);
+    }
+    Ok(readers)
+}
+
+/// A ring and its name.
+struct Lane<W> {
+    name: String,
+    ring: Ring<W>,
+}
+
+/// A series in the records of one lane, for one of its lifetimes.
+struct Exported {
+    entry: Entry,
+    row: RowSeries,
+}
+
+fn export_lanes<W: Words>(
+    lanes: &[Lane<W>],
+    flags: &ExportFlags,
+    (from, now_ns): (Moment, u64),
+    wanted: &Wanted,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let (from_ns, to_ns) = (from.ns(now_ns), flags.to.ns(now_ns));
+    if from_ns > to_ns {
+        bail!("--from {} is after --to {}", show::moment(from_ns), show::moment(to_ns));
+    }
+    let format = match flags.format {
+        Format::Csv => RowFormat::Csv,
+        Format::Ndjson => RowFormat::Ndjson,
+        Format::Json => RowFormat::Json,
+    };
+    let mut rows = Rows::new(format, flags.step.is_some());
+    let mut text = Vec::new();
+    rows.head(&mut text);
+    let mut series = 0;
+    for lane in lanes {
+        let window = Window::between(&lane.ring, from_ns.saturating_sub(1), to_ns);
+        let Some((first, last)) = window.bounds() else { continue };
+        let exported = exported(lane, (first, last), wanted, format);
+        series += exported.len();
+        let mut seen = None;
+        let mut next = first;
+        while next <= last {
+            let end = last.min(next.saturating_add(BATCH_RECORDS - 1));
+            let batch = Batch { lane, exported: &exported, seen, bounds_ns: (from_ns, to_ns) };
+            batch.write(next, end, &mut rows, &mut text);
+            out.write_all(&text)?;
+            text.clear();
+            (seen, next) = (Some(end), end + 1);
+        }
+    }
+    if series == 0 {
+        let patterns: Vec<_> = flags.matching.iter().map(|text| format!("{text:?}")).collect();
+        match &patterns[..] {
+            [] => bail!("there is no record in this window"),
+            _ => bail!("no series of this window matches {}", patterns.join(" or ")),
+        }
+    }
+    rows.tail(&mut text);
+    Ok(out.write_all(&text)?)
+}
+
+/// The series that some record from `first` to `last` has, in the directory's order.
+fn exported<W: Words>(
+    lane: &Lane<W>,
+    (first, last): (u64, u64),
+    wanted: &Wanted,
+    format: RowFormat,
+) -> Vec<Exported> {
+    let directory = lane.ring.directory();
+    let there = |entry: &&Entry| entry.first <= last && entry.covers_any_since(first);
+    let entries = directory.iter().filter(there).filter(|entry| wanted.admits(entry));
+    let exported = |entry: &Entry| Exported {
+        row: RowSeries::new(format, &lane.name, &entry.series),
+        entry: entry.clone(),
+    };
+    entries.map(exported).collect()
+}
+
+/// Some records of a lane that are written in one go.
+struct Batch<'a, W> {
+    lane: &'a Lane<W>,
+    exported: &'a [Exported],
+    /// The record that was written last.
+    seen: Option<u64>,
+    bounds_ns: (u64, u64),
+}
+
+impl<W: Words> Batch<'_, W> {
+    /// Appends the rows of the records `first..=last` to `text`, as far as they are there.
+    fn write(&self, first: u64, last: u64, rows: &mut Rows, text: &mut Vec<u8>) {
+        let ring = &self.lane.ring;
+        // From the record that was written last: a window tells of gaps between two records only.
+        let window = Window::sequences(ring, self.seen.unwrap_or(first), last);
+        let begun = text.len();
+        let read = window.read(|events| {
+            text.truncate(begun);
+            let mut attempt = rows.clone();
+            let mut gaps = Vec::new();
+            for event in events {
+                match event {
+                    Event::Gap(gap) => gaps.push(gap.reason),
+                    Event::Record(view) if Some(view.seq()) == self.seen => gaps.clear(),
+                    Event::Record(view) => {
+                        let time_ns = view.realtime_ns();
+                        let within = (self.bounds_ns.0..=self.bounds_ns.1).contains(&time_ns);
+                        if !within {
+                            continue;
+                        }
+                        attempt.at(time_ns, view.seq());
+                        for reason in gaps.drain(..) {
+                            attempt.gap(&self.lane.name, reason, text);
+                        }
+                        let covering =
+                            self.exported.iter().filter(|series| series.entry.covers(view.seq()));
+                        for Exported { entry, row } in covering {
+                            let word = view.word(entry.column);
+                            if let Some(value) = Value::of(word, &entry.series) {
+                                attempt.value(row, value, text);
+                            }
+                        }
+                    }
+                }
+            }
+            attempt
+        });
+        match read {
+            Ok(attempt) => *rows = attempt,
+            Err(_) => {
+                text.truncate(begun);
+                rows.gap(&self.lane.name, GapReason::Overrun(last - first + 1), text);
+            }
+        }
+    }
+}
