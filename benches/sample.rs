@@ -2,8 +2,9 @@
 //!
 //! The floor reads the files of the default sources through descriptors that are kept open, into
 //! buffers that are kept too, in as many `pread`s as have something to give; beside them `fstatfs`
-//! of the root and the numbers of the block device under it. It looks at no byte. A tick does the
-//! same reading, and now and then looks for more; then it parses every number, publishes the record
+//! of each watched file system and the numbers of the block device under it. It looks at no byte. A
+//! tick does the same reading, and now and then looks for more, but leaves `fstatfs` to threads of
+//! their own and asks the kernel whether a mount came or went; then it parses every number, publishes the record
 //! in a ring of the program's size, wakes whoever sleeps, and looks for changes of the schema.
 //!
 //! In a loop everything is in the caches. A recorder wakes up to cold ones: the paced case does one
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::time::{ClockId, clock_gettime};
-use tachograph::sample::{SOURCES, Selection};
+use tachograph::sample::{Filesystems, SOURCES, Selection, parse};
 
 #[path = "support/host.rs"]
 mod host;
@@ -79,35 +80,39 @@ impl File {
 /// Everything that some sources read.
 struct Floor {
     files: Vec<File>,
-    root: Option<OwnedFd>,
+    filesystems: Vec<OwnedFd>,
 }
 
 impl Floor {
     /// The files of the source `name`.
     fn of_source(name: &str) -> Self {
-        let mut root = None;
+        let mut filesystems = Vec::new();
         let paths: Vec<String> = match name {
             "net_dev" => vec!["/proc/net/dev".into()],
             "pressure" => ["cpu", "memory", "io"].map(|of| format!("/proc/pressure/{of}")).into(),
-            "rootfs" => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                root = rustix::fs::open("/", flags, Mode::empty()).ok();
-                let device = rustix::fs::stat("/").expect("there is a root").st_dev;
-                let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-                vec![format!("/sys/dev/block/{major}:{minor}/stat")]
+            "filesystem" => {
+                let mounts = watched();
+                let flags = OFlags::PATH | OFlags::CLOEXEC;
+                let open = |(path, _): &(String, String)| {
+                    rustix::fs::open(path.as_str(), flags, Mode::empty()).ok()
+                };
+                filesystems = mounts.iter().filter_map(open).collect();
+                mounts.into_iter().map(|(_, stat)| stat).collect()
             }
+            // No store is configured.
+            "datastore" => Vec::new(),
             _ => vec![format!("/proc/{name}")],
         };
         let files = paths.iter().filter_map(|path| File::open(path.as_ref())).collect();
-        Self { files, root }
+        Self { files, filesystems }
     }
 
     fn of_all_sources() -> Self {
-        let mut all = Self { files: Vec::new(), root: None };
+        let mut all = Self { files: Vec::new(), filesystems: Vec::new() };
         for source in SOURCES {
             let one = Self::of_source(source.name);
             all.files.extend(one.files);
-            all.root = all.root.or(one.root);
+            all.filesystems.extend(one.filesystems);
         }
         all
     }
@@ -115,11 +120,28 @@ impl Floor {
     /// Reads everything; how many bytes of text there were.
     fn read(&mut self) -> usize {
         let bytes = self.files.iter_mut().map(|file| file.read().1).sum();
-        if let Some(root) = &self.root {
-            black_box(rustix::fs::fstatfs(root).expect("the root can be asked"));
+        for filesystem in &self.filesystems {
+            black_box(rustix::fs::fstatfs(filesystem).expect("it can be asked"));
         }
         bytes
     }
+}
+
+/// Each mount that is watched by default: its path, and where its block device's numbers would be.
+fn watched() -> Vec<(String, String)> {
+    let text = fs::read("/proc/self/mountinfo").expect("a kernel file");
+    let Filesystems { mount_points, types } = Filesystems::default();
+    let mut mounts = std::collections::BTreeMap::new();
+    let outcome = parse::mountinfo(&text, |mount| {
+        let path: Vec<u8> = mount.mount_point.bytes().collect();
+        let admitted = mount_points.admits(&path) && types.admits(mount.fs_type.text());
+        let parse::DeviceNumber { major, minor } = mount.number;
+        let stat = format!("/sys/dev/block/{major}:{minor}/stat");
+        let kept = (admitted || path == b"/").then_some(stat);
+        mounts.insert(String::from_utf8(path).expect("a plain path"), kept);
+    });
+    outcome.expect("the kernel's text");
+    mounts.into_iter().filter_map(|(path, stat)| Some((path, stat?))).collect()
 }
 
 /// A recorder that has been once around its ring: no page of it is touched for the first time.
@@ -208,9 +230,10 @@ fn main() {
     check(&host);
     let (columns, bytes) = (host.schema.len(), floor.read());
     println!(
-        "# {columns} columns from {} files of {bytes} bytes in {} reads, and fstatfs",
+        "# {columns} columns from {} files of {bytes} bytes in {} reads, and fstatfs of {}",
         floor.files.len(),
         floor.files.iter().map(|file| file.reads).sum::<usize>(),
+        floor.filesystems.len(),
     );
     let hot_tick = hot("sample/tick hot", GOAL, &mut host, &mut floor);
     println!(

@@ -418,37 +418,61 @@ fn pressure_says_what_the_oracle_says() {
     }
 }
 
-#[test]
-fn rootfs_says_what_statvfs_and_sysfs_say() {
-    let tree = Tree::new("vm-2cpu-6.18");
-    let device = rustix::fs::stat(&tree.0).expect("a directory").st_dev;
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    let stat = format!("dev/block/{major}:{minor}/stat");
-    tree.mark(&stat);
-    let numbers = "      11       12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27\n";
-    fs::write(tree.0.join("sys").join(stat), numbers).expect("a temporary file");
+/// Ticks until the file systems have answered, and says what the last tick yielded.
+fn settled(bench: &mut Bench) -> Values {
+    loop {
+        let values = bench.tick();
+        if values.contains_key(&("filesystem/".into(), "size_bytes".into())) {
+            return values;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
 
-    let values = values(&tree.roots(), "rootfs");
-    let space = rustix::fs::statvfs(&tree.0).expect("a directory");
-    let size = [("size_bytes", space.f_blocks * space.f_frsize), ("files", space.f_files)];
-    assert!(of("filesystem/", size).iter().all(|(key, value)| values[key] == *value));
-    let readonly = values[&("filesystem/".into(), "readonly".into())];
-    assert_eq!(readonly, 0, "this test could write here");
-    let numbers = of(
-        "filesystem/",
-        [
-            ("reads_completed", 11),
-            ("read_sectors", 13),
-            ("writes_completed", 15),
-            ("written_sectors", 17),
-            ("io_ms", 20),
-        ],
-    );
-    if major == 0 {
-        assert_eq!(values.len(), 6, "no device, no series of one");
-    } else {
-        assert!(numbers.iter().all(|(key, value)| values[key] == *value));
-        assert_eq!(values.len(), 11);
+#[test]
+fn root_says_what_statvfs_and_sysfs_say() {
+    for (name, infos, has_discards) in [
+        ("vm-2cpu-6.18", ["fstype=ext4", "device=/dev/vda", "backing=device"], true),
+        ("arm-64cpu-6.6", ["fstype=xfs", "device=/dev/nvme0n1p2", "backing=device"], true),
+        ("old-2cpu-2.6.32", ["fstype=ext3", "device=/dev/root", "backing=device"], false),
+        ("container-overlay", ["fstype=overlay", "device=overlay", "backing=overlay"], false),
+    ] {
+        let tree = Tree::new(name);
+        let mut bench = Bench::open(&tree.roots(), Some("filesystem"));
+        let mut values = settled(&mut bench);
+        assert_eq!(bench.sampler.errors(), 0, "{name}");
+        assert_eq!(bench.objects(), ["filesystem/".to_owned()].into(), "{name}");
+        // What changes while it is looked at.
+        for metric in ["free_bytes", "available_bytes", "files_free", "age_ms"] {
+            values.remove(&("filesystem/".into(), metric.into())).expect("given");
+        }
+        let space = rustix::fs::statvfs(&tree.0).expect("a directory");
+        let size = ("size_bytes", space.f_blocks * space.f_frsize);
+        let mut expected =
+            of("filesystem/", [size, ("files", space.f_files), ("readonly", 0), ("stuck", 0)]);
+        expected.extend(of("filesystem/", infos.map(|info| (info, 1))));
+        let table = fs::read_to_string(tree.0.join("proc/self/mountinfo")).expect("a fixture");
+        let root = table.lines().rfind(|line| line.contains(" / / rw,"));
+        let number = root.and_then(|line| line.split(' ').nth(2)).expect("a root");
+        if let Ok(stat) = fs::read_to_string(tree.0.join(format!("sys/dev/block/{number}/stat"))) {
+            let numbers: Vec<u64> =
+                stat.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+            let kept = [
+                ("reads_completed", 0),
+                ("read_sectors", 2),
+                ("writes_completed", 4),
+                ("written_sectors", 6),
+                ("io_ms", 9),
+                ("discards_completed", 11),
+                ("discarded_sectors", 13),
+            ];
+            let kept = kept.map(|(metric, place)| Some((metric, *numbers.get(place)?)));
+            assert_eq!(kept[6].is_some(), has_discards);
+            expected.extend(of("filesystem/", kept.into_iter().flatten()));
+        } else {
+            assert_eq!(name, "container-overlay");
+        }
+        assert_eq!(values, expected, "{name}");
     }
 }
 
@@ -496,7 +520,7 @@ fn absent_files_cost_only_their_own_series() {
 fn sources_run_at_their_own_pace() {
     let tree = Tree::new("vm-2cpu-6.18");
     let mut selection = Selection::default();
-    for (source, divisor) in [("meminfo", 0), ("uptime", 3), ("rootfs", 0)] {
+    for (source, divisor) in [("meminfo", 0), ("uptime", 3), ("filesystem", 0)] {
         selection.set(source, divisor).expect("a source");
     }
     let mut schema = Schema::new();
@@ -656,7 +680,21 @@ fn parsed(source: &str, text: &[u8]) -> (BTreeMap<String, u64>, Result<(), Sampl
             }
             values.insert(format!("{} total", stall.full), stall.total_us);
         }),
-        "rootfs" => parse::block_stat(text).map(|device| {
+        "filesystem" => {
+            let mut count = 0;
+            parse::mountinfo(text, |mount| {
+                let parse::MountLine { root, mount_point, options, fs_type, source, .. } = mount;
+                for (index, field) in
+                    [root, mount_point, options, fs_type, source].into_iter().enumerate()
+                {
+                    let field: Vec<u8> = field.bytes().collect();
+                    let key = format!("{count} {} {index} {}", mount.id, name(&field));
+                    values.insert(key, mount.number.minor.into());
+                }
+                count += 1;
+            })
+        }
+        "block" => parse::block_stat(text).map(|device| {
             for index in (0..17).filter(|&index| device.has(index)) {
                 values.insert(index.to_string(), device.numbers[index]);
             }
@@ -670,7 +708,10 @@ fn parsed(source: &str, text: &[u8]) -> (BTreeMap<String, u64>, Result<(), Sampl
 fn text_cut_anywhere_gives_whole_values_or_none() {
     let stat = fs::read(host("vm-2cpu-6.18").join("sys/dev/block/254:0/stat")).expect("a fixture");
     let texts = texts().map(|(_, source, _, text)| (source, text));
-    for (source, text) in texts.chain([("rootfs", stat)]) {
+    let tables = HOSTS
+        .into_iter()
+        .map(|name| ("filesystem", text(name, "self/mountinfo").expect("every host has it")));
+    for (source, text) in texts.chain(tables).chain([("block", stat)]) {
         let (whole, outcome) = parsed(source, &text);
         assert_eq!(outcome, Ok(()), "{source}");
         assert!(!whole.is_empty());
@@ -753,7 +794,7 @@ fn odd_text() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-const PARSED: [&str; 9] = [
+const PARSED: [&str; 10] = [
     "stat",
     "meminfo",
     "loadavg",
@@ -762,7 +803,8 @@ const PARSED: [&str; 9] = [
     "diskstats",
     "vmstat",
     "pressure",
-    "rootfs",
+    "filesystem",
+    "block",
 ];
 
 proptest! {

@@ -7,8 +7,18 @@ use tachograph::sample::{SampleError, parse};
 use super::input::Input;
 
 /// The files, in the order of the first byte of an input.
-pub const FILES: [&str; 9] =
-    ["stat", "meminfo", "loadavg", "uptime", "net/dev", "diskstats", "vmstat", "pressure", "block"];
+pub const FILES: [&str; 10] = [
+    "stat",
+    "meminfo",
+    "loadavg",
+    "uptime",
+    "net/dev",
+    "diskstats",
+    "vmstat",
+    "pressure",
+    "block",
+    "self/mountinfo",
+];
 
 /// Parses a text, and parses it again cut off at some place.
 pub fn run(input: &[u8]) {
@@ -83,6 +93,19 @@ pub fn run(input: &[u8]) {
             let outcome = parse::pressure(text, |stall| {
                 assert!(stall.averages.iter().all(|share| *share >= 0.0 && share.is_finite()));
                 found.push(stall);
+            });
+            (found, outcome)
+        }),
+        "self/mountinfo" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::mountinfo(text, |mount| {
+                let parse::MountLine { root, mount_point, options, fs_type, source, .. } = mount;
+                for field in [root, mount_point, options, fs_type, source] {
+                    assert!(ours(field.text(), text));
+                    assert!(!field.text().iter().any(|byte| b" \t\n".contains(byte)));
+                    assert!(field.bytes().count() <= field.text().len());
+                }
+                found.push(mount);
             });
             (found, outcome)
         }),

@@ -2,7 +2,8 @@
 //!
 //! Naming rule: a metric's name says what is measured, then the unit it is *stored* in, which is the
 //! kernel's own (`user_ticks`, `read_sectors`, `io_ms`); a plain number of things has no unit in its
-//! name. Names that the kernel invents (`/proc/meminfo`, `/proc/vmstat`) are one line with a `*`.
+//! name. Names that the kernel invents (`/proc/meminfo`, `/proc/vmstat`) are one line with a `*`. So
+//! are infos, `KEY=*`: a word about an object, as a flag that is 1 while it is so.
 //!
 //! The Prometheus family is the one that `node_exporter` uses for the same kernel value, so that
 //! dashboards made for it go on working; what it does not have is `tachograph_*`.
@@ -168,11 +169,39 @@ catalog! {
         "files" Gauge Count U64, "node_filesystem_files", "Filesystem total file nodes.";
         "files_free" Gauge Count U64, "node_filesystem_files_free", "Filesystem total free file nodes.";
         "readonly" Gauge Flag U64, "node_filesystem_readonly", "Filesystem read-only status.";
-        "reads_completed" Counter Count U64, "tachograph_filesystem_reads_completed_total", "Reads that the block device under the file system completed.";
-        "read_sectors" Counter Sectors U64, "tachograph_filesystem_read_bytes_total", "Bytes read from the block device under the file system.";
-        "writes_completed" Counter Count U64, "tachograph_filesystem_writes_completed_total", "Writes that the block device under the file system completed.";
-        "written_sectors" Counter Sectors U64, "tachograph_filesystem_written_bytes_total", "Bytes written to the block device under the file system.";
-        "io_ms" Counter Milliseconds U64, "tachograph_filesystem_io_time_seconds_total", "Time in which the block device under the file system had work.";
+        "reads_completed" Counter Count U64, "tachograph_filesystem_reads_completed_total", "Reads that the block devices under the file system completed.";
+        "read_sectors" Counter Sectors U64, "tachograph_filesystem_read_bytes_total", "Bytes read from the block devices under the file system.";
+        "writes_completed" Counter Count U64, "tachograph_filesystem_writes_completed_total", "Writes that the block devices under the file system completed.";
+        "written_sectors" Counter Sectors U64, "tachograph_filesystem_written_bytes_total", "Bytes written to the block devices under the file system.";
+        "io_ms" Counter Milliseconds U64, "tachograph_filesystem_io_time_seconds_total", "Time in which the block devices under the file system had work, added up.";
+        "discards_completed" Counter Count U64, "tachograph_filesystem_discards_completed_total", "Discards that the block devices under the file system completed.";
+        "discarded_sectors" Counter Sectors U64, "tachograph_filesystem_discarded_bytes_total", "Bytes that were discarded on the block devices under the file system.";
+        "age_ms" Gauge Milliseconds U64, "tachograph_filesystem_age_seconds", "How long ago the file system was asked for its space.";
+        "stuck" Gauge Flag U64, "tachograph_filesystem_stuck", "1 when the file system has not answered for some seconds.";
+        "fstype=*" Gauge Flag U64, "tachograph_filesystem_fstype_info", "1 while the file system is of this type.";
+        "device=*" Gauge Flag U64, "tachograph_filesystem_device_info", "1 while this is what is mounted.";
+        "backing=*" Gauge Flag U64, "tachograph_filesystem_backing_info", "1 while the file system lies on this: device, devices, zfs, network, memory, overlay, fuse or none.";
+    }
+    Datastore {
+        "size_bytes" Gauge Bytes U64, "datastore_size_bytes", "Size of the file system that the store lies on.";
+        "used_bytes" Gauge Bytes U64, "datastore_used_bytes", "What is taken of it.";
+        "available_bytes" Gauge Bytes U64, "datastore_available_bytes", "What is left of it to users other than root.";
+        "files" Gauge Count U64, "datastore_files", "Files that the file system has room for.";
+        "files_free" Gauge Count U64, "datastore_files_free", "Files that it still has room for.";
+        "readonly" Gauge Flag U64, "datastore_readonly", "1 when nothing can be written there.";
+        "reads_completed" Counter Count U64, "datastore_reads_completed_total", "Reads that what lies under the store completed.";
+        "read_bytes" Counter Bytes U64, "datastore_read_bytes_total", "Bytes read from what lies under the store.";
+        "writes_completed" Counter Count U64, "datastore_writes_completed_total", "Writes that what lies under the store completed.";
+        "written_bytes" Counter Bytes U64, "datastore_written_bytes_total", "Bytes written to what lies under the store.";
+        "io_ms" Counter Milliseconds U64, "datastore_io_time_seconds_total", "Time in which the block devices under the store had work, added up.";
+        "discards_completed" Counter Count U64, "datastore_discards_completed_total", "Discards that the block devices under the store completed.";
+        "discarded_bytes" Counter Bytes U64, "datastore_discarded_bytes_total", "Bytes that were discarded on the block devices under the store.";
+        "age_ms" Gauge Milliseconds U64, "datastore_age_seconds", "How long ago the store was looked at.";
+        "stuck" Gauge Flag U64, "datastore_stuck", "1 when the store's file system has not answered for some seconds.";
+        "mounted" Gauge Flag U64, "datastore_mounted", "1 when the store is there, on the file system that belongs there.";
+        "fstype=*" Gauge Flag U64, "datastore_fstype_info", "1 while the store's file system is of this type.";
+        "device=*" Gauge Flag U64, "datastore_device_info", "1 while this is what is mounted.";
+        "backing=*" Gauge Flag U64, "datastore_backing_info", "1 while the store lies on this: device, devices, zfs, network, memory, overlay, fuse or none.";
     }
     Tachograph {
         "ticks" Counter Count U64, "tachograph_ticks_total", "Ticks taken since the recorder started.";
@@ -202,7 +231,9 @@ mod tests {
         for line in CATALOG {
             assert!(names.insert((line.class, line.name)), "{} twice", line.name);
             assert!(samples.insert((line.family, line.label)), "{} has two lines", line.family);
-            assert_eq!(line.name.matches('*').count(), line.family.matches('*').count());
+            // The value of an info is no part of its family's name.
+            let of_family = line.name.matches('*').count() - line.name.matches("=*").count();
+            assert_eq!(of_family, line.family.matches('*').count());
             assert!(line.name.matches('*').count() <= 1, "{}", line.name);
             assert!(!line.help.is_empty());
             let total = line.family.ends_with("_total");

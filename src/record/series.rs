@@ -152,18 +152,50 @@ pub fn object_id(class: Class, name: &[u8]) -> String {
     let mut id = String::with_capacity(class.as_str().len() + 1 + name.len());
     id.push_str(class.as_str());
     id.push('/');
-    for chunk in name.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if character.is_control() || character.is_whitespace() || "\"\\%".contains(character) {
-                let mut bytes = [0; 4];
-                escape(&mut id, character.encode_utf8(&mut bytes).as_bytes());
-            } else {
-                id.push(character);
-            }
-        }
-        escape(&mut id, chunk.invalid());
-    }
+    escape_into(&mut id, name, usize::MAX);
     id
+}
+
+/// Longest name of an info series, in bytes: the longest name of a metric in a ring.
+const INFO_BYTES_MAX: usize = 255;
+
+/// The metric that says that `key` of an object is `value`: `KEY=VALUE`, escaped as an object's id
+/// is, and cut off where it would be longer than the name of a metric may be.
+#[must_use]
+pub fn info_metric(key: &str, value: &[u8]) -> String {
+    let mut metric = format!("{key}=");
+    escape_into(&mut metric, value, INFO_BYTES_MAX);
+    metric
+}
+
+/// Appends `name` to `id` as far as it fits into `limit` bytes.
+fn escape_into(id: &mut String, name: &[u8], limit: usize) {
+    let mut piece = String::new();
+    for chunk in name.utf8_chunks() {
+        let odd = |character: char| {
+            character.is_control() || character.is_whitespace() || "\"\\%".contains(character)
+        };
+        let valid = chunk.valid().chars().map(|character| (character, odd(character)));
+        for (character, odd) in valid {
+            piece.clear();
+            if odd {
+                let mut bytes = [0; 4];
+                escape(&mut piece, character.encode_utf8(&mut bytes).as_bytes());
+            } else {
+                piece.push(character);
+            }
+            if id.len() + piece.len() > limit {
+                return;
+            }
+            id.push_str(&piece);
+        }
+        for byte in chunk.invalid() {
+            if id.len() + "%XX".len() > limit {
+                return;
+            }
+            escape(id, &[*byte]);
+        }
+    }
 }
 
 fn escape(id: &mut String, bytes: &[u8]) {
@@ -216,6 +248,15 @@ mod tests {
         for wrong in ["", "nic", "host/1", "other/x"] {
             assert_eq!(Class::of(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn infos_are_cut_between_characters() {
+        assert_eq!(info_metric("fstype", b"fuse.a b"), "fstype=fuse.a%20b");
+        let long = info_metric("device", "\u{fc}".repeat(200).as_bytes());
+        assert_eq!((long.len(), long.ends_with('\u{fc}')), (255, true));
+        let long = info_metric("device", &[0xff; 200]);
+        assert_eq!((long.len(), long.ends_with("%FF")), (253, true));
     }
 
     #[test]

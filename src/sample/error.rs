@@ -30,6 +30,10 @@ pub enum SampleError {
     Refused,
     /// Two names of the kernel stand for one series; the first one is recorded.
     Ambiguous,
+    /// The file system that belongs there is not mounted.
+    NotMounted,
+    /// It does not answer; what it said last stands.
+    Stuck,
 }
 
 impl SampleError {
@@ -39,6 +43,11 @@ impl SampleError {
 
     pub(super) fn read(errno: Errno) -> Self {
         Self::Read(errno.raw_os_error())
+    }
+
+    /// What went wrong when the standard library opened or listed something.
+    pub(super) fn of_io(error: &io::Error) -> Self {
+        Self::Open(error.raw_os_error().unwrap_or(Errno::IO.raw_os_error()))
     }
 
     /// Whether there was no text to parse, so that trying again at once is of little use.
@@ -65,6 +74,8 @@ impl fmt::Display for SampleError {
             Self::TooMany => f.write_str("has more rows than are followed"),
             Self::Refused => f.write_str("has a series for which the record has no room"),
             Self::Ambiguous => f.write_str("has two names for one series"),
+            Self::NotMounted => f.write_str("is not on the file system that belongs there"),
+            Self::Stuck => f.write_str("does not answer"),
         }
     }
 }

@@ -53,7 +53,20 @@ impl<const N: usize> Fields<N> {
         }
     }
 
-    #[allow(dead_code, reason = "objects that come and go come next")]
+    /// Puts the values of the first metrics, as far as they are given.
+    #[inline]
+    pub(super) fn put_given(
+        &mut self,
+        words: impl IntoIterator<Item = Option<u64>>,
+        columns: &mut Columns<'_>,
+    ) {
+        for (index, word) in words.into_iter().enumerate().take(N) {
+            if let Some(word) = word {
+                self.put(index, word, columns);
+            }
+        }
+    }
+
     /// Ends the series: the object is gone. If it returns, they begin anew.
     pub(super) fn end(&mut self, columns: &mut Columns<'_>) {
         for column in &mut self.columns {

@@ -10,27 +10,33 @@
 //!
 //! This module imports only [`record`](crate::record), and only the program imports it.
 
-#[allow(dead_code, reason = "the sources that block come next")]
 mod background;
+mod backing;
 mod columns;
+mod datastore;
 mod diskstats;
 mod error;
 mod event;
 mod fields;
+mod filesystem;
 mod filter;
+mod info;
 mod loadavg;
 mod meminfo;
+mod mounts;
 mod net_dev;
+mod place;
 mod pressure;
-mod rootfs;
 mod rows;
 mod sampler;
 mod sampling;
 mod scan;
 mod selection;
 mod source;
+mod space;
 mod stat;
 mod text;
+mod traffic;
 mod uptime;
 mod vmstat;
 
@@ -47,6 +53,7 @@ pub mod parse {
     pub use super::diskstats::{Device, parse as diskstats, parse_one as block_stat};
     pub use super::loadavg::{Loadavg, parse as loadavg};
     pub use super::meminfo::{Amount, parse as meminfo};
+    pub use super::mounts::{DeviceNumber, Escaped, MountLine, parse as mountinfo};
     pub use super::net_dev::{Interface, parse as net_dev};
     pub use super::pressure::{Stall, parse as pressure};
     pub use super::stat::{Cpu, Line as StatLine, Total, parse as stat};

@@ -1,5 +1,7 @@
 //! All sources together: one call per tick.
 
+use std::path::Path;
+
 use crate::record::{Record, Schema};
 
 use super::columns::Columns;
@@ -63,12 +65,14 @@ impl Sampler {
             let before = unit.state;
             let Some(state) = unit.turn(&mut columns) else { continue };
             self.errors += u64::from(state.is_err());
-            if state != before && self.events.len() < EVENTS_MAX {
-                self.events.push(SourceEvent {
-                    source: SOURCES[unit.info].name,
-                    path: unit.source.path().into(),
-                    state,
-                });
+            let (source, events) = (SOURCES[unit.info].name, &mut self.events);
+            let mut tell = |path: &Path, state| {
+                if events.len() < EVENTS_MAX {
+                    events.push(SourceEvent { source, path: path.into(), state });
+                }
+            };
+            if !unit.source.tell_of_parts(&mut tell) && state != before {
+                tell(unit.source.path(), state);
             }
         }
     }
@@ -126,7 +130,7 @@ impl Unit {
         }
         self.state = self.source.turn(columns);
         match self.state {
-            Err(error) if error.is_io() => {
+            Err(error) if error.is_io() && !self.source.only_looks() => {
                 self.wait = self.pause;
                 self.pause = (self.pause * 2).clamp(1, PAUSE_TURNS_MAX);
             }
@@ -152,7 +156,7 @@ mod tests {
     fn pauses_between_attempts_grow_to_a_limit() {
         struct Broken;
         impl Source for Broken {
-            fn path(&self) -> &std::path::Path {
+            fn path(&self) -> &Path {
                 "broken".as_ref()
             }
             fn turn(&mut self, _: &mut Columns<'_>) -> Result<(), SampleError> {

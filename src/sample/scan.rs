@@ -70,6 +70,28 @@ impl<'a> Scanner<'a> {
         self.name_until(is_gap)
     }
 
+    /// The same of up to `limit` bytes, for what may be longer than a name.
+    pub(super) fn token_within(&mut self, limit: usize) -> Result<&'a [u8], SampleError> {
+        self.blanks();
+        let token = self.run_within(limit)?;
+        if token.is_empty() { Err(SampleError::Malformed) } else { Ok(token) }
+    }
+
+    /// The bytes from here on that are not blank, up to `limit` of them and maybe none; a blank or
+    /// the line's end must follow.
+    pub(super) fn run_within(&mut self, limit: usize) -> Result<&'a [u8], SampleError> {
+        let looked_at = self.rest.get(..=limit).unwrap_or(self.rest);
+        match looked_at.iter().position(|&byte| is_gap(byte)) {
+            Some(end) => {
+                let (run, rest) = self.rest.split_at(end);
+                self.rest = rest;
+                Ok(run)
+            }
+            None if looked_at.len() <= limit => Err(SampleError::Truncated),
+            None => Err(SampleError::Malformed),
+        }
+    }
+
     /// The bytes up to `delimiter`, which must stand on this line and is passed.
     #[inline]
     pub(super) fn name_before(&mut self, delimiter: u8) -> Result<&'a [u8], SampleError> {

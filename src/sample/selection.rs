@@ -5,7 +5,8 @@ use std::{error, fmt};
 
 use super::source::Source;
 use super::{
-    Sampling, diskstats, loadavg, meminfo, net_dev, pressure, rootfs, stat, uptime, vmstat,
+    Sampling, datastore, diskstats, filesystem, loadavg, meminfo, net_dev, pressure, stat, uptime,
+    vmstat,
 };
 
 /// A source's name, and what it is for.
@@ -77,12 +78,15 @@ pub const SOURCES: &[SourceInfo] = &[
         divisor: 1,
     },
     SourceInfo {
-        name: "rootfs",
-        help: "Space of the root file system and traffic of the block device under it.",
-        make: |sampling, _| {
-            let roots = &sampling.roots;
-            vec![Box::new(rootfs::Rootfs::new(roots)), Box::new(rootfs::RootDevice::new(roots))]
-        },
+        name: "filesystem",
+        help: "Space of each mounted file system and traffic of the block devices under it.",
+        make: |sampling, period| vec![Box::new(filesystem::Mounted::new(sampling, period))],
+        divisor: 1,
+    },
+    SourceInfo {
+        name: "datastore",
+        help: "Space of each configured store and traffic of what lies under it.",
+        make: datastore::all,
         divisor: 1,
     },
 ];

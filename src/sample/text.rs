@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -57,16 +57,40 @@ pub(super) struct TextFile {
     buffer: Vec<u8>,
     turns: u32,
     misjudged: bool,
+    /// Length of the text that was read last.
+    length: usize,
+    openings: u32,
 }
 
 impl TextFile {
     /// The file at `path`, opened when it is first read.
     pub(super) fn new(path: PathBuf, shown: Shown) -> Self {
-        Self { path, shown, file: None, buffer: Vec::new(), turns: 0, misjudged: false }
+        let (file, buffer) = (None, Vec::new());
+        Self { path, shown, file, buffer, turns: 0, misjudged: false, length: 0, openings: 0 }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The open file, if it is open.
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_ref()?.as_fd())
+    }
+
+    /// How many times it has been opened. What it tells of may be another thing each time.
+    pub(super) fn openings(&self) -> u32 {
+        self.openings
+    }
+
+    /// Closes the file, to be opened anew at the next reading.
+    pub(super) fn close(&mut self) {
+        self.file = None;
+    }
+
+    /// The text that was read last; empty after a failure.
+    pub(super) fn text(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
     }
 
     /// The whole text as it is now.
@@ -76,11 +100,12 @@ impl TextFile {
     pub(super) fn read(&mut self) -> Result<&[u8], SampleError> {
         let replaced = |error| [Errno::NODEV, Errno::STALE].map(SampleError::read).contains(&error);
         let was_open = self.file.is_some();
-        let length = match self.read_once() {
+        self.length = 0;
+        self.length = match self.read_once() {
             Err(error) if was_open && replaced(error) => self.read_once()?,
             other => other?,
         };
-        Ok(self.buffer.get(..length).unwrap_or_default())
+        Ok(self.text())
     }
 
     /// Reads the text, closes the file if that fails, and returns the text's length.
@@ -89,6 +114,7 @@ impl TextFile {
             Some(file) => file,
             None => {
                 self.turns = 0;
+                self.openings = self.openings.wrapping_add(1);
                 // Not to wait for a writer, should somebody have put a pipe here.
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
                 rustix::fs::open(&self.path, flags, Mode::empty()).map_err(SampleError::open)?

@@ -100,7 +100,7 @@ pub(crate) struct RecordFlags {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub depth: Option<Duration>,
     /// Read a source at every Nth tick only; 0 turns it off. Sources: stat, meminfo, loadavg, uptime,
-    /// net_dev, diskstats, vmstat, pressure, rootfs. May be given several times
+    /// net_dev, diskstats, vmstat, pressure, filesystem, datastore. May be given several times
     #[arg(long = "source", value_name = "NAME=N", value_parser = source)]
     pub sources: Vec<(String, u32)>,
     /// The kernel's process tree [default: /proc]

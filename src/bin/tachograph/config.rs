@@ -314,7 +314,7 @@ mod tests {
     fn settings_are_shown_as_a_file_that_says_the_same() {
         let text = "run_dir = 'a \"b\"'\nlog = 'warn'\ninterval = '1500us'\ndepth = '90min'\n\
                     procfs = '/p'\nsysfs = '/s'\nrootfs = '/r'\n\
-                    [sources]\nvmstat = 5\nrootfs = 0\n\
+                    [sources]\nvmstat = 5\nfilesystem = 0\n\
                     [http]\nlisten = ['[::]:1', '127.0.0.1:0']\ninsecure_listen = true\n\
                     connections_max = 3\nheader_timeout = '1s'\nidle_timeout = '2min'\n\
                     write_timeout = '3ms'\n";
