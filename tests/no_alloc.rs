@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tachograph::record::{Record, Schema};
 use tachograph::ring::{Opening, Ring, RunDir, Words, Writer, WriterOptions};
-use tachograph::sample::{Sampler, Sampling};
+use tachograph::sample::{Datastore, Sampler, Sampling};
 use tachograph::window::{Event, Grid, Window};
 
 thread_local! {
@@ -61,6 +61,9 @@ struct Host {
     ticks: u64,
 }
 
+/// A store that is watched beside the file systems.
+const STORE: &str = "here";
+
 /// 2026-11-22, and a record each second from there on.
 const START_NS: u64 = 1_795_000_000_000_000_000;
 const S: u64 = 1_000_000_000;
@@ -71,7 +74,20 @@ impl Host {
         let dir = RunDir::for_writing(Some(scratch.path())).expect("a run directory");
         let opening = Opening::of(&dir, "host").expect("the lane is free");
         let mut schema = Schema::new();
-        let sampler = Sampler::open(&Sampling::default(), &mut schema);
+        let path = scratch.path().into();
+        let store = Datastore { name: STORE.into(), path, removable: false };
+        let sampling = Sampling { datastores: vec![store], ..Sampling::default() };
+        let mut sampler = Sampler::open(&sampling, &mut schema);
+        // What is read in the background has series once it was read.
+        let mut record = Record::default();
+        let waits = |schema: &Schema| {
+            let watched = schema.iter().filter(|(_, series)| &*series.metric == "stuck");
+            let mut objects = watched.map(|(_, series)| &*series.object);
+            objects.any(|object| schema.column(object, "age_ms").is_none())
+        };
+        while waits(&schema) {
+            sampler.tick(0, true, &mut schema, &mut record);
+        }
         let options =
             WriterOptions { interval: Duration::from_secs(1), depth_records: 4096, mode: 0o644 };
         let (writer, _) = opening.start(&options, &mut schema).expect("a ring");
@@ -99,13 +115,24 @@ fn steady_tick_and_publish_allocate_nothing() {
     let mut host = Host::new();
     host.sample();
     host.publish();
+    let store = format!("datastore/{STORE}");
+    let ages = ["filesystem/", &store].map(|object| host.schema.column(object, "age_ms"));
+    let ages = ages.map(|column| column.expect("read in the background"));
     let made = allocations(|| {
-        for _ in 0..500 {
+        // Until what is read in the background has been taken over once more, too.
+        let (mut ticks, mut renewed, mut before) = (0, [false; 2], [u64::MAX; 2]);
+        while ticks < 500 || renewed != [true; 2] {
             host.sample();
+            for (index, column) in ages.into_iter().enumerate() {
+                let age_ms = host.record.u64(column).expect("it goes on");
+                renewed[index] |=
+                    age_ms < std::mem::replace(&mut before[index], age_ms) && ticks > 0;
+            }
             host.publish();
+            ticks += 1;
         }
     });
-    assert_eq!(made, 0, "in 500 ticks");
+    assert_eq!(made, 0, "in a second of ticks");
     assert!(host.writer.ring().latest(|view| view.columns()).expect("a record") > 100);
 }
 
