@@ -7,7 +7,7 @@ use tachograph::sample::{SampleError, parse};
 use super::input::Input;
 
 /// The files, in the order of the first byte of an input.
-pub const FILES: [&str; 10] = [
+pub const FILES: [&str; 13] = [
     "stat",
     "meminfo",
     "loadavg",
@@ -18,6 +18,9 @@ pub const FILES: [&str; 10] = [
     "pressure",
     "block",
     "self/mountinfo",
+    "zfs-objset",
+    "zfs-io",
+    "zfs-state",
 ];
 
 /// Parses a text, and parses it again cut off at some place.
@@ -108,6 +111,20 @@ pub fn run(input: &[u8]) {
                 found.push(mount);
             });
             (found, outcome)
+        }),
+        "zfs-objset" => line(text, cut, |text| {
+            let found = parse::zfs_objset(text);
+            let dataset = found.map_or(&text[..0], |found| found.dataset);
+            assert!(ours(dataset, text) || text.is_empty());
+            assert_eq!(dataset.is_empty(), found.is_err());
+            assert!(!dataset.contains(&b'\n'));
+            found
+        }),
+        "zfs-io" => line(text, cut, parse::zfs_pool_io),
+        "zfs-state" => line(text, cut, |text| {
+            let found = parse::zfs_pool_state(text);
+            assert!(found.is_err() || found.is_ok_and(|state| ours(state, text)));
+            found
         }),
         _ => line(text, cut, |text| {
             let found = parse::block_stat(text);

@@ -193,14 +193,60 @@ fn texts(hosts: &Path) -> Vec<(String, Vec<u8>)> {
             };
             let Ok(text) = fs::read(hosts.join(host).join(path)) else { continue };
             let text = text.get(..TEXT_BYTES_MAX).unwrap_or(&text);
-            let mut seed = vec![selector as u8];
-            seed.extend((text.len() as u16 / 2).to_le_bytes());
-            seed.extend(text);
-            seeds.push((format!("{}-{host}", file.replace('/', "-")), seed));
+            seeds.push((format!("{}-{host}", file.replace('/', "-")), text_seed(selector, text)));
         }
+    }
+    for (name, text) in ZFS {
+        let selector = proc_parsers::FILES.iter().position(|file| name.starts_with(file));
+        let seed = text_seed(selector.expect("a file"), text.as_bytes());
+        seeds.push((name.to_owned(), seed));
     }
     seeds
 }
+
+fn text_seed(selector: usize, text: &[u8]) -> Vec<u8> {
+    let mut seed = vec![selector as u8];
+    seed.extend((text.len() as u16 / 2).to_le_bytes());
+    seed.extend(text);
+    seed
+}
+
+/// No captured host has ZFS.
+const ZFS: [(&str, &str); 4] = [
+    (
+        "zfs-objset",
+        "36 1 0x01 7 2160 5214787391 73405258558961\n\
+         name                            type data\n\
+         dataset_name                    7    tank/my store\n\
+         writes                          4    409570\n\
+         nwritten                        4    2063419969\n\
+         reads                           4    22108699\n\
+         nread                           4    63067280992\n\
+         nunlinks                        4    13849\n\
+         nunlinked                       4    13848\n",
+    ),
+    (
+        "zfs-objset-newer",
+        "38 1 0x01 9 2704 36063817597 312994588276363\n\
+         name                            type data\n\
+         dataset_name                    7    rpool/ROOT/pve-1\n\
+         zil_commit_count                4    14721339\n\
+         nwritten                        4    4096\n\
+         nread                           4    8192\n\
+         writes                          4    1\n\
+         reads                           4    2\n\
+         nunlinks                        4    0\n\
+         nunlinked                       4    0\n\
+         zil_itx_count                   4    11158442\n",
+    ),
+    (
+        "zfs-io",
+        "25 3 0x00 1 80 21130673591 18749909907907817\n\
+         nread    nwritten reads    writes   wtime    wlentime wupdate  rtime    rlentime rupdate  wcnt     rcnt    \n\
+         38244616748032 9368704463360 440454478 103422825 193312306236072 555451635445109428 18749777788906500 366823432061758 3374994633964914 18749778029955847 0        0       \n",
+    ),
+    ("zfs-state", "DEGRADED\n"),
+];
 
 fn requests() -> Vec<(String, Vec<u8>)> {
     [

@@ -39,6 +39,9 @@ mod text;
 mod traffic;
 mod uptime;
 mod vmstat;
+mod zfs;
+#[allow(dead_code, reason = "the sources that use it come next")]
+mod zfs_dataset;
 
 pub use error::SampleError;
 pub use event::SourceEvent;
@@ -59,4 +62,8 @@ pub mod parse {
     pub use super::stat::{Cpu, Line as StatLine, Total, parse as stat};
     pub use super::uptime::{Uptime, parse as uptime};
     pub use super::vmstat::{Event, parse as vmstat};
+    pub use super::zfs::{DatasetIo, Objset, PoolIo};
+    pub use super::zfs::{
+        objset as zfs_objset, pool_io as zfs_pool_io, pool_state as zfs_pool_state,
+    };
 }

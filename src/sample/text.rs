@@ -93,6 +93,15 @@ impl TextFile {
         self.buffer.get(..self.length).unwrap_or_default()
     }
 
+    /// Closes a file that has been removed, where its descriptor does not say so by itself: only
+    /// what lies on a disk can still be read then.
+    pub(super) fn close_if_removed(&mut self) {
+        let removed = |file: &OwnedFd| rustix::fs::fstat(file).is_ok_and(|stat| stat.st_nlink == 0);
+        if self.file.as_ref().is_some_and(removed) {
+            self.file = None;
+        }
+    }
+
     /// The whole text as it is now.
     ///
     /// A file that cannot be read is closed and opened anew at the next call; one whose device or
