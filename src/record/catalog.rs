@@ -203,6 +203,21 @@ catalog! {
         "device=*" Gauge Flag U64, "datastore_device_info", "1 while this is what is mounted.";
         "backing=*" Gauge Flag U64, "datastore_backing_info", "1 while the store lies on this: device, devices, zfs, network, memory, overlay, fuse or none.";
     }
+    Pool {
+        "read_bytes" Counter Bytes U64, "node_zfs_zpool_nread", "kstat.zfs.misc.io.nread";
+        "written_bytes" Counter Bytes U64, "node_zfs_zpool_nwritten", "kstat.zfs.misc.io.nwritten";
+        "reads_completed" Counter Count U64, "node_zfs_zpool_reads", "kstat.zfs.misc.io.reads";
+        "writes_completed" Counter Count U64, "node_zfs_zpool_writes", "kstat.zfs.misc.io.writes";
+        "wait_ns" Counter Nanoseconds U64, "tachograph_pool_wait_seconds_total", "Time in which requests waited for the devices of the pool.";
+        "wait_weighted_ns" Counter Nanoseconds U64, "tachograph_pool_wait_weighted_seconds_total", "The same times the number of requests that waited.";
+        "run_ns" Counter Nanoseconds U64, "tachograph_pool_run_seconds_total", "Time in which the devices of the pool had work.";
+        "run_weighted_ns" Counter Nanoseconds U64, "tachograph_pool_run_weighted_seconds_total", "The same times the number of requests that were being carried out.";
+        "waiting" Gauge Count U64, "node_zfs_zpool_wcnt", "kstat.zfs.misc.io.wcnt";
+        "running" Gauge Count U64, "node_zfs_zpool_rcnt", "kstat.zfs.misc.io.rcnt";
+        "stuck" Gauge Flag U64, "tachograph_pool_stuck", "1 while the files of the pool cannot be read in time.";
+        "age_ms" Gauge Milliseconds U64, "tachograph_pool_age_seconds", "How long ago the files of the pool were read.";
+        "state=*" Gauge Flag U64, "tachograph_pool_state_info", "1 while the pool is in this state.";
+    }
     Tachograph {
         "ticks" Counter Count U64, "tachograph_ticks_total", "Ticks taken since the recorder started.";
         "ticks_missed" Counter Count U64, "tachograph_ticks_missed_total", "Ticks that were due and not taken since the recorder started.";
@@ -237,7 +252,7 @@ mod tests {
             assert!(line.name.matches('*').count() <= 1, "{}", line.name);
             assert!(!line.help.is_empty());
             let total = line.family.ends_with("_total");
-            let kernel_named = line.name.ends_with('*');
+            let kernel_named = line.name.ends_with('*') || line.family.starts_with("node_zfs_");
             assert!(total == (line.kind == Kind::Counter) || kernel_named, "{}", line.family);
         }
     }

@@ -128,6 +128,8 @@ coded! {
         Cgroup = 7 "cgroup",
         /// The recorder itself; its id is just `tachograph`.
         Tachograph = 8 "tachograph",
+        /// A ZFS pool, `pool/tank`.
+        Pool = 13 "pool",
     }
 }
 

@@ -42,6 +42,7 @@ mod vmstat;
 mod zfs;
 #[allow(dead_code, reason = "the sources that use it come next")]
 mod zfs_dataset;
+mod zfs_pool;
 
 pub use error::SampleError;
 pub use event::SourceEvent;

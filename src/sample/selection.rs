@@ -6,7 +6,7 @@ use std::{error, fmt};
 use super::source::Source;
 use super::{
     Sampling, datastore, diskstats, filesystem, loadavg, meminfo, net_dev, pressure, stat, uptime,
-    vmstat,
+    vmstat, zfs_pool,
 };
 
 /// A source's name, and what it is for.
@@ -87,6 +87,12 @@ pub const SOURCES: &[SourceInfo] = &[
         name: "datastore",
         help: "Space of each configured store and traffic of what lies under it.",
         make: datastore::all,
+        divisor: 1,
+    },
+    SourceInfo {
+        name: "zfs_pool",
+        help: "State of each ZFS pool, and its traffic where ZFS counts it.",
+        make: |sampling, period| vec![Box::new(zfs_pool::ZfsPools::new(&sampling.roots, period))],
         divisor: 1,
     },
 ];
