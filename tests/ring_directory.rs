@@ -2,13 +2,14 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::time::Duration;
 use std::{fs, thread};
 
 use support::{ShmDir, assert_history, copy, fill_columns, nic, publish, schema, start, word};
 use tachograph::record::{Record, Schema};
 use tachograph::ring::layout::LIVES;
-use tachograph::ring::{Liveness, Reader, Ring, Value, Wait, audit};
+use tachograph::ring::{Directory, Indexed, Liveness, Reader, Ring, Value, Wait, Words, audit};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -111,6 +112,99 @@ fn snapshot_of_the_directory_knows_when_it_is_old() {
     writer.sync(&mut schema).expect("there is room");
     assert_ne!(ring.directory_changes(), snapshot.changes);
     assert_eq!(ring.directory().changes, ring.directory_changes());
+}
+
+/// Whatever a writer does, a snapshot that is brought up to date is one that is taken anew.
+#[test]
+fn snapshot_that_is_brought_up_to_date_is_the_one_that_is_taken_anew() {
+    let dir = ShmDir::new();
+    let mut schema = schema(3);
+    let (mut writer, _) = start(&dir, 8, &mut schema);
+    let mut reader = Reader::open(&dir.ring()).expect("the ring opens");
+    let mut followed = Directory::default();
+    let mut rings = 0;
+    for turn in 0..600_u32 {
+        // Series that live for some turns, one that is of no record, and whole restarts.
+        let name = |turn: u32| format!("nic/passing{turn}");
+        schema.add(&name(turn), "receive_bytes").expect("room");
+        if let Some(column) = schema.column(&name(turn.saturating_sub(turn % 11)), "receive_bytes")
+        {
+            schema.end(column);
+        }
+        if turn % 50 == 49 {
+            drop(writer);
+            (writer, _) = start(&dir, 8, &mut schema);
+        }
+        writer.sync(&mut schema).expect("there is room");
+        if turn % 3 > 0 {
+            publish(&mut writer, schema.width());
+        }
+        if turn % 4 > 0 {
+            rings += u64::from(reader.refresh().expect("the ring opens"));
+            followed.update(reader.ring());
+            assert!(followed.is_current(reader.ring()));
+            assert_eq!(followed, reader.ring().directory(), "turn {turn}");
+            assert_eq!(followed.changes, reader.ring().directory_changes());
+        }
+    }
+    assert!(rings > 0, "a larger ring was needed");
+    assert!(followed.entries.len() > 50, "{} entries", followed.entries.len());
+}
+
+#[test]
+fn update_looks_only_at_what_is_new_and_at_what_lived() {
+    let dir = ShmDir::new();
+    let mut schema = schema(20);
+    let (mut writer, _) = start(&dir, 4096, &mut schema);
+    for turn in 0..3000 {
+        schema.add(&format!("nic/passing{turn}"), "receive_bytes").expect("room");
+        writer.sync(&mut schema).expect("there is room");
+        publish(&mut writer, schema.width());
+        schema.end(20);
+    }
+    writer.sync(&mut schema).expect("there is room");
+    let words = Counted { ring: writer.ring(), loads: Cell::new(0) };
+    let ring = Ring::decode(&words).expect("a ring");
+    let mut directory = ring.directory();
+    assert_eq!((directory.entries.len(), directory.damaged()), (3020, 0));
+    assert!(words.loads.replace(0) > 3000 * 10);
+    directory.update(&ring);
+    assert!(words.loads.replace(0) < 10, "nothing has changed");
+    schema.add("nic/one-more", "receive_bytes").expect("room");
+    schema.end(3);
+    writer.sync(&mut schema).expect("there is room");
+    assert!(!directory.is_current(&ring));
+    words.loads.set(0);
+    directory.update(&ring);
+    // 20 ends, one entry with its names, and the counts.
+    assert!(words.loads.get() < 20 + 20 + 10, "{} loads", words.loads.get());
+    assert_eq!(directory, ring.directory());
+}
+
+/// The words of a ring, and how often one was loaded.
+struct Counted<W> {
+    ring: Ring<W>,
+    loads: Cell<u64>,
+}
+
+impl<W: Words> Words for Counted<W> {
+    type Span<'a>
+        = Indexed<'a, Self>
+    where
+        Self: 'a;
+
+    fn span(&self, start: usize, len: usize) -> Indexed<'_, Self> {
+        Indexed::new(self, start, len)
+    }
+
+    fn len(&self) -> usize {
+        self.ring.words().len()
+    }
+
+    fn load(&self, index: usize) -> u64 {
+        self.loads.set(self.loads.get() + 1);
+        self.ring.words().load(index)
+    }
 }
 
 fn fill_entries(schema: &mut Schema) {

@@ -46,6 +46,9 @@ fn examine<W: Words>(ring: &Ring<W>) -> u64 {
     assert!(audit.records <= ring.geometry().slot_count);
     let directory = ring.directory();
     assert!(directory.entries.len() <= ring.geometry().entry_capacity);
+    let mut followed = directory.clone();
+    followed.update(ring);
+    assert!(followed.entries.len() <= ring.geometry().entry_capacity);
     for entry in directory.iter() {
         assert!(entry.column < ring.geometry().column_capacity);
         found += u64::from(entry.covers(7)) + u64::from(entry.covers_any_since(7));
@@ -418,6 +421,46 @@ proptest! {
         prop_assert!(!matches!(before, Before::Nothing), "there was a file");
         examine(ring);
     }
+}
+
+/// A snapshot is brought up to date while any word of the header's mutable part, the directory or
+/// the names holds anything. What is then known is sound, and once the ring is as it was, so is the
+/// snapshot.
+#[test]
+fn directory_that_turns_into_anything_can_be_followed() {
+    let words = golden();
+    let ring = Ring::decode(&words).expect("a ring");
+    let geometry = *ring.geometry();
+    let sound = ring.directory();
+    let raise = |word: usize| words.store(word, words.load(word).wrapping_add(1));
+    let header = at::HEAD..geometry.entry_word(0);
+    let slots = geometry.slot_word(0);
+    let mut followed = sound.clone();
+    for index in header.chain(geometry.entry_word(0)..slots) {
+        let before = words.load(index);
+        for edge in EDGES.into_iter().chain([!before, before ^ 1, before.wrapping_add(1)]) {
+            words.store(index, edge);
+            if index != at::DIRECTORY_CHANGES {
+                raise(at::DIRECTORY_CHANGES);
+            }
+            followed.update(&ring);
+            assert!(followed.is_current(&ring));
+            assert!(followed.entries.len() <= geometry.entry_capacity);
+            for entry in followed.iter() {
+                assert!(entry.column < geometry.column_capacity);
+                assert!(entry.first > 0 && entry.last >= entry.first - 1);
+            }
+            words.store(index, before);
+            // A writer has come and mended it.
+            raise(at::EPOCH);
+            raise(at::DIRECTORY_CHANGES);
+            followed.update(&ring);
+            assert_eq!(followed.entries, sound.entries, "word {index} was {edge:#x}");
+        }
+    }
+    let another = Twin::of_slots(4);
+    followed.update(&another.ring);
+    assert_eq!(followed, another.ring.directory(), "another ring has nothing of this one");
 }
 
 /// Names that do not lie in the arena, are too long, empty or not text make an entry damaged, and

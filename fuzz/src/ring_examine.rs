@@ -50,7 +50,7 @@ impl Allowance {
         let slots = geometry.slot_count + 4;
         let record = geometry.column_capacity as u64 + 16;
         // A name has up to 1024 bytes of object and 255 of metric.
-        let directory = 4 + geometry.entry_capacity as u64 * 172;
+        let directory = 6 + geometry.entry_capacity as u64 * 172;
         let scan = slots * (record + 8) * 8;
         // Each generation may look for its beginning in all the slots.
         Self { record: record * 12, directory, scan, grid: slots * slots * 32 }
@@ -83,6 +83,12 @@ pub fn examine<W: Words>(ring: &Ring<Watched<W>>, asked: &Asked) -> Seen {
         assert!(entry.column < geometry.column_capacity && entry.first > 0);
         assert!(!entry.series.object.is_empty() && !entry.series.metric.is_empty());
     }
+
+    allow(allowance.directory);
+    let mut followed = directory.clone();
+    followed.update(ring);
+    assert!(followed.entries.len() <= geometry.entry_capacity);
+    assert!(followed.iter().all(|entry| entry.first > 0 && entry.last >= entry.first - 1));
 
     allow(allowance.scan * 3 + allowance.directory);
     let found = audit(ring);

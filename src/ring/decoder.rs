@@ -4,7 +4,7 @@ use core::fmt;
 use std::error;
 use std::sync::Arc;
 
-use super::directory::Directory;
+use super::directory::{self, Directory, Entry};
 use super::layout::{self, header as at};
 use super::slot;
 use super::words::{Span as _, Words};
@@ -206,7 +206,27 @@ impl<W: Words> Ring<W> {
     /// What the directory holds now.
     #[must_use]
     pub fn directory(&self) -> Directory {
-        Directory::decode(&self.words, &self.header)
+        let mut directory = Directory::default();
+        directory.update(self);
+        directory
+    }
+
+    /// Entry number `index` of the directory, from 0; `None` if it is damaged or there is no room
+    /// for so many. Whether it is there yet is for the caller to know.
+    #[must_use]
+    pub fn entry(&self, index: usize) -> Option<Entry> {
+        let fits = index < self.geometry().entry_capacity;
+        fits.then(|| directory::decode_entry(&self.words, &self.header, index)).flatten()
+    }
+
+    /// The last record that has the series of entry number `index`, as [`Entry::last`]: all of an
+    /// entry that can change. 0 if there is no room for so many entries.
+    #[must_use]
+    pub fn entry_last(&self, index: usize) -> u64 {
+        if index >= self.geometry().entry_capacity {
+            return 0;
+        }
+        self.words.load(self.geometry().entry_word(index) + layout::entry::LAST)
     }
 
     /// How many changes the directory has seen. Asked *after* a record was read, the same number as

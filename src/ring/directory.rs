@@ -4,9 +4,12 @@
 //! series ends. A column may be taken by a new series at once, since the two lifetimes do not meet;
 //! what an old record holds is never relabelled.
 
-use super::Header;
+use std::ops::Range;
+
 use super::layout::{self, LIVES, entry as at, header};
+use super::sync::{Ordering, fence};
 use super::words::Words;
+use super::{Header, Ring};
 use crate::record::{COLUMNS_MAX, Kind, OBJECT_ID_BYTES_MAX, Repr, Series, Unit};
 
 /// Longest metric name, in bytes.
@@ -47,14 +50,17 @@ impl Entry {
 
 /// All that the directory held at one moment.
 ///
-/// A snapshot in process memory: series that begin later are not in it. Compare
-/// [`Directory::changes`] with [`super::Ring::directory_changes`] to see whether it is still whole.
+/// A snapshot in process memory: series that begin later are not in it until it is brought up to
+/// date by [`Directory::update`]. [`Directory::is_current`] says whether it is still whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
     /// The entries, in the order in which they were made. `None` is one that was damaged.
     pub entries: Vec<Option<Entry>>,
     /// How many changes the directory had seen.
     pub changes: u64,
+    cursor: DirectoryCursor,
+    /// Which of the entries lived, ascending.
+    living: Vec<usize>,
 }
 
 impl Directory {
@@ -77,20 +83,111 @@ impl Directory {
         self.entries.iter().filter(|entry| entry.is_none()).count()
     }
 
-    pub(super) fn decode<W: Words + ?Sized>(words: &W, header: &Header) -> Self {
-        let geometry = &header.geometry;
-        // The count of changes is loaded before the entries: a change meanwhile makes the snapshot
-        // look older than it is, never newer.
-        let changes = words.load(header::DIRECTORY_CHANGES);
-        super::sync::fence(super::sync::Ordering::Acquire);
-        let count = words.load(header::ENTRY_COUNT).min(geometry.entry_capacity as u64) as usize;
-        super::sync::fence(super::sync::Ordering::Acquire);
-        let entries = (0..count).map(|index| decode_entry(words, header, index)).collect();
-        Self { entries, changes }
+    /// Brings the snapshot up to date: it then is what [`Ring::directory`] would give. Of entries
+    /// that it has, only the end of those that lived is looked at again.
+    ///
+    /// A snapshot of another ring is replaced by one of this.
+    pub fn update<W: Words>(&mut self, ring: &Ring<W>) {
+        let Self { entries, changes, cursor, living } = self;
+        let Some(news) = cursor.news(ring) else { return };
+        if news.anew {
+            entries.clear();
+            living.clear();
+        }
+        living.retain(|&index| {
+            let last = ring.entry_last(index);
+            if last == LIVES {
+                return true;
+            }
+            if let Some(place) = entries.get_mut(index) {
+                let ended = |entry: Entry| (last >= entry.first - 1).then_some(entry);
+                *place = place.take().and_then(ended).map(|entry| Entry { last, ..entry });
+            }
+            false
+        });
+        entries.extend(news.entries.map(|index| {
+            let entry = ring.entry(index);
+            living.extend(entry.as_ref().filter(|entry| entry.lives()).map(|_| index));
+            entry
+        }));
+        *changes = cursor.changes;
+    }
+
+    /// Whether the directory of `ring` is still as the snapshot has it. Asked *after* a record was
+    /// read, `true` means that the snapshot knows all series of that record.
+    #[must_use]
+    pub fn is_current<W: Words>(&self, ring: &Ring<W>) -> bool {
+        self.cursor.is_current(ring)
     }
 }
 
-fn decode_entry<W: Words + ?Sized>(words: &W, header: &Header, index: usize) -> Option<Entry> {
+/// How far a reader knows the directory of a ring.
+///
+/// For whoever keeps of the entries only what it needs; a [`Directory`] keeps them all. The reader
+/// asks for [`DirectoryCursor::news`], decodes the entries that are new with [`Ring::entry`], and
+/// looks at [`Ring::entry_last`] of those that it knows and that lived.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DirectoryCursor {
+    /// Id of the ring; none before the first look.
+    ring: Option<[u64; 2]>,
+    epoch: u64,
+    changes: u64,
+    entries: usize,
+}
+
+/// What a reader does not know of a directory yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryNews {
+    /// Whether all that was known before is void.
+    pub anew: bool,
+    /// The entries that are new; all that there are if it begins anew.
+    pub entries: Range<usize>,
+}
+
+impl DirectoryCursor {
+    /// Whether nothing has changed since the last [`DirectoryCursor::news`].
+    #[inline]
+    #[must_use]
+    pub fn is_current<W: Words>(&self, ring: &Ring<W>) -> bool {
+        self.ring == Some(ring.header().ring_id)
+            && self.epoch == ring.epoch()
+            && self.changes == ring.directory_changes()
+    }
+
+    /// What has changed since the last call; `None` if nothing has. What is decoded afterwards is
+    /// at least as new as the cursor.
+    ///
+    /// Entries are known for good, all but their end: the count that covers one is stored after all
+    /// of its words, and loaded before them. It begins anew in another ring; when there are fewer
+    /// entries than before, which no writer brings about; and with each epoch, because a writer that
+    /// comes to a damaged ring mends what is not sound, also in entries that had ended.
+    pub fn news<W: Words>(&mut self, ring: &Ring<W>) -> Option<DirectoryNews> {
+        if self.is_current(ring) {
+            return None;
+        }
+        let header = ring.header();
+        // The count of changes is loaded before all else: a change meanwhile makes what is known
+        // look older than it is, never newer. A writer that has come states its epoch after its
+        // changes and before its first record: whoever saw that record finds another epoch.
+        let changes = ring.directory_changes();
+        fence(Ordering::Acquire);
+        let epoch = ring.epoch();
+        let count = ring.words().load(header::ENTRY_COUNT);
+        let count = count.min(header.geometry.entry_capacity as u64) as usize;
+        fence(Ordering::Acquire);
+        let same = self.ring == Some(header.ring_id) && self.epoch == epoch;
+        let anew = !same || count < self.entries;
+        let first = if anew { 0 } else { self.entries };
+        *self = Self { ring: Some(header.ring_id), epoch, changes, entries: count };
+        Some(DirectoryNews { anew, entries: first..count })
+    }
+}
+
+pub(super) fn decode_entry<W: Words + ?Sized>(
+    words: &W,
+    header: &Header,
+    index: usize,
+) -> Option<Entry> {
     let mut fields = [0; at::FIELDS.len()];
     words.copy(header.geometry.entry_word(index), &mut fields);
     let field = |name: usize| fields[name];

@@ -24,7 +24,7 @@ mod writer;
 pub use audit::{Audit, audit};
 pub use clock::{boottime_ns, realtime_ns};
 pub use decoder::{Column, ReadError, RecordView, Ring, Value};
-pub use directory::{Directory, Entry, METRIC_BYTES_MAX};
+pub use directory::{Directory, DirectoryCursor, DirectoryNews, Entry, METRIC_BYTES_MAX};
 pub use header::{FormatError, Header};
 pub use layout::{Geometry, Sizes};
 pub use map::ReadMap;
