@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use tachograph::encode::{HOST_POINTS, PbsAnswer, PbsPlan, PbsQuery};
+use tachograph::encode::{HOST_POINTS, PbsAnswer, PbsPlan, PbsQuery, STORE_POINTS, STORES_MAX};
 use tachograph::record::{ABSENT, word_of_f64};
 
 #[path = "support/recorded.rs"]
@@ -43,6 +43,18 @@ const SERIES: &[(&str, &str)] = &[
     ("nic/eth0", "physical"),
     ("nic/eth0", "receive_bytes"),
     ("nic/eth0", "transmit_bytes"),
+];
+
+/// What is recorded of a store: what the view needs, and more.
+const STORE_SERIES: [&str; 8] = [
+    "size_bytes",
+    "used_bytes",
+    "available_bytes",
+    "read_bytes",
+    "written_bytes",
+    "files",
+    "age_ms",
+    "mounted",
 ];
 
 /// A host whose counters are simple functions of the second.
@@ -102,17 +114,46 @@ impl Host {
         self.boot_s += 1;
     }
 
+    /// Begins to record a store whose values are `size` and less.
+    fn add_store(&mut self, name: &str, size: u64) {
+        let object = format!("datastore/{name}");
+        for metric in STORE_SERIES {
+            self.recorded.schema.add(&object, metric).expect("room");
+        }
+        self.recorded.sync();
+        self.set_store(name, size);
+    }
+
+    fn set_store(&mut self, name: &str, size: u64) {
+        for (less, metric) in STORE_SERIES.iter().enumerate() {
+            self.recorded.set(&format!("datastore/{name}"), metric, size - less as u64);
+        }
+    }
+
+    fn end_store(&mut self, name: &str) {
+        for metric in STORE_SERIES {
+            let column = self.recorded.schema.column(&format!("datastore/{name}"), metric);
+            let column = column.expect("a series");
+            self.recorded.schema.end(column);
+            self.recorded.record.words_mut()[column] = ABSENT;
+        }
+        self.recorded.sync();
+    }
+
     fn ticks(&mut self, count: u64) {
         (0..count).for_each(|_| self.tick());
     }
 
     fn answer(&self, history: bool, start_s: i64) -> Vec<Json> {
+        self.answer_by(&mut PbsPlan::default(), history, start_s)
+    }
+
+    fn answer_by(&self, plan: &mut PbsPlan, history: bool, start_s: i64) -> Vec<Json> {
         let ring = self.recorded.writer().ring();
-        let mut plan = PbsPlan::of(&ring);
         let mut answer = PbsAnswer::default();
         answer.begin(&ring, PbsQuery { history, start_s }, self.second as i64 - 1);
         let mut text = b"[".to_vec();
-        while answer.part(&ring, &mut plan, &mut text) {}
+        while answer.part(&ring, plan, &mut text) {}
         text.push(b']');
         assert_eq!(answer.overrun(), 0);
         serde_json::from_slice(&text).expect("the view is JSON")
@@ -361,4 +402,189 @@ fn generation_that_is_overwritten_meanwhile_is_left_out_and_counted() {
     let points: Vec<Json> = serde_json::from_slice(&text).expect("JSON with a part left out");
     assert_eq!(answer.overrun(), 4, "the first, and three of which they or their base are gone");
     assert!(points.iter().all(|point| stamp(point) >= START_S + 40));
+}
+
+/// The points of a store in a generation, as they must be.
+fn store_points(name: &str, timestamp: u64, size: u64) -> Vec<Json> {
+    let points = STORE_POINTS.iter().enumerate();
+    points
+        .map(|(less, (metric, kind))| {
+            serde_json::json!({
+                "id": format!("datastore/{name}"), "metric": metric, "timestamp": timestamp,
+                "type": kind.as_str(), "value": (size - less as u64) as f64,
+            })
+        })
+        .collect()
+}
+
+/// The timestamps of the generations that have this store, ascending.
+fn stamps_of(points: &[Json], name: &str) -> Vec<u64> {
+    let id = format!("datastore/{name}");
+    let mut stamps: Vec<u64> =
+        points.iter().filter(|point| point["id"] == *id).map(stamp).collect();
+    assert_eq!(stamps.len() % STORE_POINTS.len(), 0);
+    stamps.dedup();
+    stamps
+}
+
+#[test]
+fn each_store_has_exactly_five_points_after_the_host_and_by_name() {
+    let mut host = Host::new(100);
+    for (name, size) in [("tank", 1000), ("Archive", 2000), ("a-b_c.d", 3000)] {
+        host.add_store(name, size);
+    }
+    host.ticks(11);
+    let points = host.answer(false, 0);
+    assert_eq!(points[..16], host.answer(true, START_S as i64)[..16]);
+    assert!(points[..16].iter().all(|point| point["id"] == "host"));
+    let time = START_S + 10;
+    let stores = [("Archive", 2000), ("a-b_c.d", 3000), ("tank", 1000)];
+    let stores: Vec<_> =
+        stores.into_iter().flat_map(|(name, size)| store_points(name, time, size)).collect();
+    assert_eq!(points[16..], stores);
+    let metrics: Vec<_> = STORE_POINTS.into_iter().map(|(metric, _)| metric).collect();
+    let facts = ["disk_total", "disk_used", "disk_available", "disk_read", "disk_write"];
+    assert_eq!(metrics, facts);
+}
+
+#[test]
+fn store_without_values_has_no_points_and_one_with_some_has_those() {
+    let mut host = Host::new(100);
+    host.add_store("away", 1000);
+    host.add_store("here", 2000);
+    for metric in STORE_SERIES {
+        host.recorded.set("datastore/away", metric, ABSENT);
+    }
+    host.recorded.set("datastore/away", "mounted", 0);
+    host.recorded.set("datastore/here", "read_bytes", ABSENT);
+    host.ticks(11);
+    let points = host.answer(false, 0);
+    let mut here = store_points("here", START_S + 10, 2000);
+    here.remove(3);
+    assert_eq!(points[16..], here);
+}
+
+#[test]
+fn stores_come_and_go_and_each_generation_has_those_that_lived_in_it() {
+    let mut host = Host::new(1000);
+    let mut plan = PbsPlan::default();
+    let mut check = |host: &Host, generations: &[u64], wanted: [&[u64]; 3]| {
+        let points = host.answer_by(&mut plan, true, 0);
+        assert_eq!(points, host.answer(true, 0), "as a plan that is made from the beginning");
+        let all = |stamps: &[u64]| stamps.iter().map(|s| START_S + s).collect::<Vec<_>>();
+        for (name, wanted) in ["first", "later", "again"].into_iter().zip(wanted) {
+            assert_eq!(stamps_of(&points, name), all(wanted), "{name}");
+        }
+        let mut stamps: Vec<u64> = points.iter().map(stamp).collect();
+        stamps.dedup();
+        assert_eq!(stamps, all(generations));
+    };
+    host.add_store("first", 1000);
+    host.add_store("again", 3000);
+    host.ticks(15);
+    check(&host, &[0, 10], [&[0, 10], &[], &[0, 10]]);
+    host.end_store("again");
+    host.ticks(10);
+    host.add_store("later", 2000);
+    host.ticks(10);
+    check(&host, &[0, 10, 20, 30], [&[0, 10, 20, 30], &[30], &[0, 10]]);
+    host.end_store("first");
+    // It gets the columns of the one before it.
+    host.add_store("again", 4000);
+    host.ticks(10);
+    let generations = [0, 10, 20, 30, 40];
+    check(&host, &generations, [&[0, 10, 20, 30], &[30, 40], &[0, 10, 40]]);
+    let points = host.answer(true, START_S as i64 + 30);
+    let later = store_points("later", START_S + 40, 2000);
+    let again = store_points("again", START_S + 40, 4000);
+    assert_eq!(points[16..], [again, later].concat());
+}
+
+#[test]
+fn store_that_no_record_has_any_more_is_forgotten() {
+    let mut host = Host::new(64);
+    let mut plan = PbsPlan::default();
+    host.add_store("brief", 1000);
+    host.ticks(11);
+    assert_eq!(host.answer_by(&mut plan, false, 0).len(), 16 + 5);
+    assert_eq!(plan.points(), 16 + 5);
+    host.end_store("brief");
+    host.ticks(70);
+    host.add_store("other", 2000);
+    host.ticks(10);
+    assert_eq!(host.answer_by(&mut plan, false, 0).len(), 16 + 5);
+    assert_eq!(plan.points(), 16 + 5, "the first one is gone");
+}
+
+#[test]
+fn hundred_stores_are_answered_and_beyond_the_limit_the_first_ones_are() {
+    let mut host = Host::new(256);
+    let mut plan = PbsPlan::default();
+    let name = |store: usize| format!("store{:03}", 999 - store);
+    for store in 0..100 {
+        host.add_store(&name(store), 1000 + store as u64);
+    }
+    host.ticks(11);
+    let points = host.answer_by(&mut plan, false, 0);
+    assert_eq!((points.len(), plan.stores_left_out()), (16 + 500, 0));
+    for store in 0..100 {
+        let five = store_points(&name(store), START_S + 10, 1000 + store as u64);
+        let at = 16 + 5 * (99 - store);
+        assert_eq!(points[at..at + 5], five);
+    }
+    for store in 100..STORES_MAX + 3 {
+        host.add_store(&name(store), 1000 + store as u64);
+    }
+    host.ticks(10);
+    let points = host.answer_by(&mut plan, false, 0);
+    assert_eq!((points.len(), plan.stores_left_out()), (16 + 5 * STORES_MAX, 3));
+    assert!(stamps_of(&points, &name(STORES_MAX)).is_empty());
+    assert_eq!(stamps_of(&points, &name(STORES_MAX - 1)), [START_S + 20]);
+    // When one of the first is gone from the ring there is room for one that was left out.
+    host.end_store(&name(7));
+    host.ticks(257);
+    host.end_store(&name(8));
+    host.ticks(10);
+    let points = host.answer_by(&mut plan, false, 0);
+    assert_eq!(plan.stores_left_out(), 2);
+    assert!(stamps_of(&points, &name(7)).is_empty());
+    assert!(!stamps_of(&points, &name(STORES_MAX)).is_empty());
+}
+
+/// Series that the view does not need come and go by the thousand; a plan that follows them answers
+/// what one that is made from the beginning answers, through restarts and larger rings too.
+#[test]
+fn plan_that_follows_the_directory_is_the_plan_that_is_made_anew() {
+    let mut host = Host::new(128);
+    let mut plan = PbsPlan::default();
+    let mut names = Vec::new();
+    for turn in 0..400_u64 {
+        match turn % 40 {
+            3 => host.add_store(&format!("s{turn}"), 1000 + turn),
+            5 => names.push(turn - 2),
+            23 => {
+                let index = names.len() / 2;
+                host.end_store(&format!("s{}", names.remove(index)));
+            }
+            37 if turn > 200 => host.recorded.restart(),
+            _ => {}
+        }
+        for nic in 0..25 {
+            let schema = &mut host.recorded.schema;
+            if let Some(column) =
+                schema.column(&format!("nic/v{nic}x{}", turn - turn.min(1)), "receive_bytes")
+            {
+                schema.end(column);
+                host.recorded.record.words_mut()[column] = ABSENT;
+            }
+            schema.add(&format!("nic/v{nic}x{turn}"), "receive_bytes").expect("room");
+        }
+        host.recorded.sync();
+        host.tick();
+        if turn % 7 == 0 {
+            let followed = host.answer_by(&mut plan, true, 0);
+            assert_eq!(followed, host.answer(true, 0), "turn {turn}");
+        }
+    }
+    assert!(host.recorded.writer().rollovers() > 0 || host.recorded.writer().epoch() > 1);
 }

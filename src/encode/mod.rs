@@ -11,8 +11,8 @@ mod string;
 
 pub use number::{F64_BYTES_MAX, F64_ROOM, push_f64, push_i64, push_u64, write_f64};
 pub use pbs::{
-    GENERATIONS_MAX, HISTORY_S, HOST_POINTS, HostValues, PART_BYTES, PbsAnswer, PbsPlan, PbsQuery,
-    STEP_S,
+    GENERATIONS_MAX, HISTORY_S, HOST_POINTS, PART_BYTES, PbsAnswer, PbsPlan, PbsQuery, STEP_S,
+    STORE_POINTS, STORES_MAX,
 };
 pub use points::Points;
 pub use rows::{RowFormat, RowSeries, Rows, StepCells};

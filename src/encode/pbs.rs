@@ -1,12 +1,16 @@
-//! The pbs view: what Proxmox Backup Server's pull-metrics clients know a host by.
+//! The pbs view: what Proxmox Backup Server's pull-metrics clients know a host and its stores by.
 //!
-//! Sixteen points for the id `host`, one generation each 10 s, the last 30 min, as JSON objects in
-//! a list. Metric names, types and units are those that the clients expect; the values are computed
-//! from the ring's raw counters when they are asked for.
+//! Sixteen points for the id `host` and five for each `datastore/NAME`, one generation each 10 s, the
+//! last 30 min, as JSON objects in a list. Metric names, types and units are those that the clients
+//! expect; the values are computed from the ring's raw counters when they are asked for. Each
+//! generation has the stores that lived in it: the host first, then the stores by name.
+
+use std::collections::BTreeMap;
 
 use super::Points;
-use crate::record::{Kind, Repr};
-use crate::ring::{Directory, ReadError, RecordView, Ring, Value, Words};
+use crate::record::{Class, Kind, Repr};
+use crate::ring::layout::LIVES;
+use crate::ring::{DirectoryCursor, Entry, ReadError, RecordView, Ring, Value, Words};
 use crate::window::derive::{CPU_MODES, CpuTimes, cpu_shares};
 use crate::window::{Generation, Grid};
 
@@ -20,8 +24,10 @@ pub const GENERATIONS_MAX: usize = 512;
 /// A part of an answer is closed when it has this many bytes.
 ///
 /// Large enough that the price of a part (a chunk header, a system call) does not show, small
-/// enough that a hundred slow readers hold a few MiB together.
+/// enough that a hundred slow readers hold a few MiB together. A generation is not divided.
 pub const PART_BYTES: usize = 64 << 10;
+/// Most stores of a ring that the view has. Of more, those that came first are followed.
+pub const STORES_MAX: usize = 256;
 /// How often a record is read again because the directory changed under it.
 const PLAN_TRIES: u32 = 4;
 
@@ -48,8 +54,18 @@ pub const HOST_POINTS: [(&str, Kind); 16] = [
     ("disk_write", Kind::Derive),
 ];
 
-/// One value per line of [`HOST_POINTS`], NaN where there is none.
-pub type HostValues = [f64; HOST_POINTS.len()];
+/// Metric and type of the points of each id `datastore/NAME`, in their order.
+pub const STORE_POINTS: [(&str, Kind); 5] = [
+    ("disk_total", Kind::Gauge),
+    ("disk_used", Kind::Gauge),
+    ("disk_available", Kind::Gauge),
+    ("disk_read", Kind::Derive),
+    ("disk_write", Kind::Derive),
+];
+
+/// The series of a store that hold the values of [`STORE_POINTS`], in the same order.
+const STORE_SERIES: [&str; STORE_POINTS.len()] =
+    ["size_bytes", "used_bytes", "available_bytes", "read_bytes", "written_bytes"];
 
 /// What is asked of the view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,40 +76,67 @@ pub struct PbsQuery {
     pub start_s: i64,
 }
 
-/// Which columns hold what the view needs, as one directory said it.
+/// Which columns hold what the view needs, as far as the directory has been read.
+///
+/// It follows the directory of a ring: what it has seen is not decoded again, and what only records
+/// had that the ring no longer has is forgotten.
 #[derive(Debug)]
 pub struct PbsPlan {
-    ring_id: [u64; 2],
-    changes: u64,
-    cpu: [Track; CPU_MODES.len()],
-    load: [Track; 3],
-    mem_total: Track,
-    mem_available: Track,
-    swap_total: Track,
-    swap_free: Track,
-    nics: Vec<Nic>,
-    disk_size: Track,
-    disk_free: Track,
-    disk_available: Track,
-    read_sectors: Track,
-    written_sectors: Track,
+    cursor: DirectoryCursor,
+    host: Tracks<HOST_SERIES_COUNT>,
+    root: Tracks<{ ROOT_SERIES.len() }>,
+    /// Those which ever said whether they are physical, or had traffic. Ordered, so that sums of
+    /// doubles do not depend on how the plan came about.
+    nics: BTreeMap<Box<str>, Tracks<{ NIC_SERIES.len() }>>,
+    stores: BTreeMap<Box<str>, Tracks<{ STORE_SERIES.len() }>>,
+    stores_left_out: usize,
+    /// The host's points, then those of each store, in the order of `stores`.
     points: Points,
 }
 
+/// The series of `host` that the view needs: CPU times by [`CPU_MODES`], then these.
+const LEVEL_SERIES: [&str; 7] = [
+    "load1",
+    "load5",
+    "load15",
+    "meminfo_MemTotal_bytes",
+    "meminfo_MemAvailable_bytes",
+    "meminfo_SwapTotal_bytes",
+    "meminfo_SwapFree_bytes",
+];
+const HOST_SERIES_COUNT: usize = CPU_MODES.len() + LEVEL_SERIES.len();
+
+/// The series of the root file system that it needs, and those of an interface.
+const ROOT_SERIES: [&str; 5] =
+    ["size_bytes", "free_bytes", "available_bytes", "read_sectors", "written_sectors"];
+const NIC_SERIES: [&str; 3] = ["physical", "receive_bytes", "transmit_bytes"];
+
+/// The series of one object, by their place in a list of metrics.
 #[derive(Debug)]
-struct Nic {
-    object: Box<str>,
-    physical: Track,
-    received: Track,
-    sent: Track,
+struct Tracks<const N: usize>([Track; N]);
+
+impl<const N: usize> Tracks<N> {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| Track::default()))
+    }
+
+    /// Brings the stretches up to date, and forgets those that ended before the record `oldest`.
+    /// Says whether there is any left.
+    fn refresh<W: Words>(&mut self, ring: &Ring<W>, oldest: u64) -> bool {
+        self.0.iter_mut().for_each(|track| track.refresh(ring, oldest));
+        self.0.iter().any(|track| !track.0.is_empty())
+    }
 }
 
-/// The columns of one series through time: it may have ended and begun again elsewhere.
+/// The columns of one series through time, oldest first: it may have ended and begun again
+/// elsewhere.
 #[derive(Debug, Default)]
 struct Track(Vec<Stretch>);
 
 #[derive(Debug)]
 struct Stretch {
+    /// Number of its entry in the directory.
+    entry: usize,
     column: usize,
     first: u64,
     last: u64,
@@ -101,24 +144,25 @@ struct Stretch {
 }
 
 impl Track {
-    fn of(directory: &Directory, object: &str, metric: &str) -> Self {
-        let of_series = directory
-            .iter()
-            .filter(|entry| &*entry.series.metric == metric && &*entry.series.object == object);
-        // The newest first: it is asked for most.
-        let stretches = of_series.rev().map(|entry| Stretch {
-            column: entry.column,
-            first: entry.first,
-            last: entry.last,
-            repr: entry.series.repr,
+    fn push(&mut self, index: usize, entry: &Entry) {
+        let Entry { column, first, last, ref series } = *entry;
+        self.0.push(Stretch { entry: index, column, first, last, repr: series.repr });
+    }
+
+    fn refresh<W: Words>(&mut self, ring: &Ring<W>, oldest: u64) {
+        self.0.retain_mut(|stretch| {
+            if stretch.last == LIVES {
+                stretch.last = ring.entry_last(stretch.entry);
+            }
+            stretch.last >= oldest.max(stretch.first)
         });
-        Self(stretches.collect())
     }
 
     fn value<W: Words>(&self, view: &RecordView<'_, W>) -> Option<Value> {
         let seq = view.seq();
-        let stretch =
-            self.0.iter().find(|stretch| (stretch.first..=stretch.last).contains(&seq))?;
+        let covers = |stretch: &&Stretch| (stretch.first..=stretch.last).contains(&seq);
+        // The newest is asked for most.
+        let stretch = self.0.iter().rev().find(covers)?;
         Value::of_word(view.word(stretch.column), stretch.repr)
     }
 
@@ -134,124 +178,228 @@ impl Track {
     }
 }
 
+impl Default for PbsPlan {
+    /// The plan for no ring yet.
+    fn default() -> Self {
+        let mut plan = Self {
+            cursor: DirectoryCursor::default(),
+            host: Tracks::new(),
+            root: Tracks::new(),
+            nics: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            stores_left_out: 0,
+            points: Points::new(),
+        };
+        plan.lay_out_points();
+        plan
+    }
+}
+
 impl PbsPlan {
     /// The plan for a ring as its directory is now.
     #[must_use]
     pub fn of<W: Words>(ring: &Ring<W>) -> Self {
-        let directory = ring.directory();
-        let host = |metric: &str| Track::of(&directory, "host", metric);
-        let root = |metric: &str| Track::of(&directory, "filesystem/", metric);
-        let mut nics: Vec<Nic> = Vec::new();
-        for entry in directory.iter().filter(|entry| &*entry.series.metric == "physical") {
-            let object = &entry.series.object;
-            if !nics.iter().any(|nic| nic.object == *object) {
-                nics.push(Nic {
-                    object: object.clone(),
-                    physical: Track::of(&directory, object, "physical"),
-                    received: Track::of(&directory, object, "receive_bytes"),
-                    sent: Track::of(&directory, object, "transmit_bytes"),
-                });
-            }
-        }
-        let mut points = Points::new();
-        for (metric, kind) in HOST_POINTS {
-            points.push("host", metric, kind);
-        }
-        Self {
-            ring_id: ring.header().ring_id,
-            changes: directory.changes,
-            cpu: CPU_MODES.map(|mode| host(&format!("cpu_{mode}_ticks"))),
-            load: ["load1", "load5", "load15"].map(host),
-            mem_total: host("meminfo_MemTotal_bytes"),
-            mem_available: host("meminfo_MemAvailable_bytes"),
-            swap_total: host("meminfo_SwapTotal_bytes"),
-            swap_free: host("meminfo_SwapFree_bytes"),
-            nics,
-            disk_size: root("size_bytes"),
-            disk_free: root("free_bytes"),
-            disk_available: root("available_bytes"),
-            read_sectors: root("read_sectors"),
-            written_sectors: root("written_sectors"),
-            points,
-        }
+        let mut plan = Self::default();
+        plan.update(ring);
+        plan
     }
 
-    /// Whether the ring's directory is still the one that the plan was made from. Asked after a
-    /// record was read, `true` means that the plan knew all of its series.
+    /// Whether the ring's directory is still as the plan knows it. Asked after a record was read,
+    /// `true` means that the plan knew all of its series.
     #[must_use]
     pub fn is_current<W: Words>(&self, ring: &Ring<W>) -> bool {
-        ring.header().ring_id == self.ring_id && ring.directory_changes() == self.changes
+        self.cursor.is_current(ring)
     }
 
-    /// The values of the record `seq`, and its CPU times for the next one. Shares of CPU time are
-    /// those since `before`, or since boot. The plan is made anew when the directory has changed.
+    /// Brings the plan up to date with the ring's directory, of which it decodes only what is new.
+    pub fn update<W: Words>(&mut self, ring: &Ring<W>) {
+        let Some(news) = self.cursor.news(ring) else { return };
+        if news.anew {
+            *self = Self { cursor: std::mem::take(&mut self.cursor), ..Self::default() };
+        }
+        let stores = self.stores.len();
+        // What ended before it is in no record that can be asked for.
+        let (oldest, _) = ring.bounds().unwrap_or((1, 0));
+        self.host.refresh(ring, oldest);
+        self.root.refresh(ring, oldest);
+        self.nics.retain(|_, nic| nic.refresh(ring, oldest));
+        self.stores.retain(|_, store| store.refresh(ring, oldest));
+        if self.stores.len() < stores && self.stores_left_out > 0 {
+            // There is room for a store that was passed over.
+            *self = Self::of(ring);
+            return;
+        }
+        let kept = self.stores.len();
+        for index in news.entries {
+            if let Some(entry) = ring.entry(index).filter(|entry| entry.covers_any_since(oldest)) {
+                self.add(index, &entry);
+            }
+        }
+        if kept != stores || self.stores.len() != kept {
+            self.lay_out_points();
+        }
+    }
+
+    /// Takes in an entry, if the view needs it.
+    fn add(&mut self, index: usize, entry: &Entry) {
+        let (object, metric) = (&*entry.series.object, &*entry.series.metric);
+        let place = |metrics: &[&str]| metrics.iter().position(|name| *name == metric);
+        let track = match Class::of(object) {
+            Some(Class::Host) => {
+                let mode = metric.strip_prefix("cpu_").and_then(|name| name.strip_suffix("_ticks"));
+                let mode = mode.and_then(|mode| CPU_MODES.iter().position(|name| *name == mode));
+                let level = || place(&LEVEL_SERIES).map(|level| CPU_MODES.len() + level);
+                mode.or_else(level).map(|place| &mut self.host.0[place])
+            }
+            Some(Class::Filesystem) if object == "filesystem/" => {
+                place(&ROOT_SERIES).map(|place| &mut self.root.0[place])
+            }
+            Some(Class::Nic) => place(&NIC_SERIES).map(|place| {
+                let nic = self.nics.entry(object.into());
+                &mut nic.or_insert_with(Tracks::new).0[place]
+            }),
+            Some(Class::Datastore) => place(&STORE_SERIES).and_then(|place| {
+                let is_known = self.stores.contains_key(object);
+                if !is_known && self.stores.len() >= STORES_MAX {
+                    self.stores_left_out += usize::from(place == 0);
+                    return None;
+                }
+                let store = self.stores.entry(object.into());
+                Some(&mut store.or_insert_with(Tracks::new).0[place])
+            }),
+            _ => None,
+        };
+        if let Some(track) = track {
+            track.push(index, entry);
+        }
+    }
+
+    fn lay_out_points(&mut self) {
+        self.points = Points::new();
+        let host = [("host", &HOST_POINTS[..])].into_iter();
+        let stores = self.stores.keys().map(|store| (&**store, &STORE_POINTS[..]));
+        for (object, points) in host.chain(stores) {
+            for (metric, kind) in points {
+                self.points.push(object, metric, *kind);
+            }
+        }
+    }
+
+    /// How many points a generation has room for: those of the host and of every store that some
+    /// record of the ring may have.
+    #[must_use]
+    pub fn points(&self) -> usize {
+        self.points.len()
+    }
+
+    /// Stores beyond [`STORES_MAX`]. One that ended and came again is counted twice.
+    #[must_use]
+    pub fn stores_left_out(&self) -> usize {
+        self.stores_left_out
+    }
+
+    /// Puts the values of the record `seq` into `values` and returns its CPU times, for the next
+    /// one. There are as many values as [`PbsPlan::points`]: those of [`HOST_POINTS`], then those of
+    /// [`STORE_POINTS`] for each store; NaN where there is none. Shares of CPU time are those since
+    /// `before`, or since boot.
+    ///
+    /// The plan is brought up to date when the directory has changed.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] when the record is not there.
+    /// [`ReadError`] when the record is not there; `values` must then not be used.
     pub fn measure<W: Words>(
         &mut self,
         ring: &Ring<W>,
         seq: u64,
         before: Option<&CpuTimes>,
-    ) -> Result<(HostValues, CpuTimes), ReadError> {
-        for _ in 0..PLAN_TRIES {
-            let (mut values, times) =
-                ring.read(seq, |view| (self.levels(&view), self.cpu_times(&view)))?;
-            if self.is_current(ring) {
-                let shares = cpu_shares(before, &times);
-                values[0] = shares.map_or(f64::NAN, |shares| shares.busy);
-                values[1] = shares.map_or(f64::NAN, |shares| shares.iowait);
-                return Ok((values, times));
+        values: &mut Vec<f64>,
+    ) -> Result<CpuTimes, ReadError> {
+        let times = self.read(ring, seq, |plan, view| {
+            values.clear();
+            values.resize(plan.points.len(), f64::NAN);
+            let (host, stores) = values.split_at_mut(HOST_POINTS.len());
+            plan.levels(view, host);
+            for (values, store) in stores.chunks_mut(STORE_POINTS.len()).zip(plan.stores.values()) {
+                for (value, track) in values.iter_mut().zip(&store.0) {
+                    *value = track.f64(view).unwrap_or(f64::NAN);
+                }
             }
-            *self = Self::of(ring);
+            plan.cpu_times(view)
+        })?;
+        if let Some(shares) = cpu_shares(before, &times) {
+            (values[0], values[1]) = (shares.busy, shares.iowait);
+        }
+        Ok(times)
+    }
+
+    /// The CPU times of the record `seq`.
+    fn measure_cpu<W: Words>(&mut self, ring: &Ring<W>, seq: u64) -> Result<CpuTimes, ReadError> {
+        self.read(ring, seq, |plan, view| plan.cpu_times(view))
+    }
+
+    /// Runs `f` on the record `seq` with a plan that knows all of its series.
+    fn read<W: Words, T>(
+        &mut self,
+        ring: &Ring<W>,
+        seq: u64,
+        mut f: impl FnMut(&Self, &RecordView<'_, W>) -> T,
+    ) -> Result<T, ReadError> {
+        for _ in 0..PLAN_TRIES {
+            let found = ring.read(seq, |view| f(self, &view))?;
+            if self.is_current(ring) {
+                return Ok(found);
+            }
+            self.update(ring);
         }
         // A directory that changes faster than it can be read belongs to no sane recorder.
         Err(ReadError::Corrupt)
     }
 
     fn cpu_times<W: Words>(&self, view: &RecordView<'_, W>) -> CpuTimes {
-        std::array::from_fn(|mode| self.cpu[mode].u64(view))
+        std::array::from_fn(|mode| self.host.0[mode].u64(view))
     }
 
-    /// The values of a record by itself: all of [`HOST_POINTS`] but the shares of CPU time.
-    fn levels<W: Words>(&self, view: &RecordView<'_, W>) -> HostValues {
+    /// The values of the host in a record by itself: all of [`HOST_POINTS`] but the shares of CPU
+    /// time.
+    fn levels<W: Words>(&self, view: &RecordView<'_, W>, values: &mut [f64]) {
         let used = |total: &Track, free: &Track| {
             let (total, free) = (total.u64(view)?, free.u64(view)?);
             Some(total.saturating_sub(free) as f64)
         };
         let bytes = |sectors: &Track| Some(sectors.u64(view)? as f64 * SECTOR_BYTES);
+        let (_, levels) = self.host.0.split_at(CPU_MODES.len());
+        let [load1, load5, load15, mem_total, mem_available, swap_total, swap_free] = levels else {
+            return;
+        };
+        let [disk_size, disk_free, disk_available, read_sectors, written_sectors] = &self.root.0;
         let found = [
-            self.load[0].f64(view),
-            self.load[1].f64(view),
-            self.load[2].f64(view),
-            self.mem_total.f64(view),
-            used(&self.mem_total, &self.mem_available),
-            self.swap_total.f64(view),
-            used(&self.swap_total, &self.swap_free),
-            self.physical_bytes(view, |nic| &nic.received),
-            self.physical_bytes(view, |nic| &nic.sent),
-            self.disk_size.f64(view),
-            used(&self.disk_size, &self.disk_free),
-            self.disk_available.f64(view),
-            bytes(&self.read_sectors),
-            bytes(&self.written_sectors),
+            load1.f64(view),
+            load5.f64(view),
+            load15.f64(view),
+            mem_total.f64(view),
+            used(mem_total, mem_available),
+            swap_total.f64(view),
+            used(swap_total, swap_free),
+            self.physical_bytes(view, 1),
+            self.physical_bytes(view, 2),
+            disk_size.f64(view),
+            used(disk_size, disk_free),
+            disk_available.f64(view),
+            bytes(read_sectors),
+            bytes(written_sectors),
         ];
-        let mut values = [f64::NAN; HOST_POINTS.len()];
-        for (value, found) in values[2..].iter_mut().zip(found) {
+        for (value, found) in values.iter_mut().skip(2).zip(found) {
             *value = found.unwrap_or(f64::NAN);
         }
-        values
     }
 
-    /// Bytes over all interfaces with hardware behind them; `None` on a host without any.
-    fn physical_bytes<W: Words>(
-        &self,
-        view: &RecordView<'_, W>,
-        of: impl Fn(&Nic) -> &Track,
-    ) -> Option<f64> {
-        let physical = self.nics.iter().filter(|nic| nic.physical.u64(view) == Some(1));
-        physical.filter_map(|nic| of(nic).u64(view)).map(|bytes| bytes as f64).reduce(|a, b| a + b)
+    /// Bytes over all interfaces with hardware behind them, received or sent by the place in
+    /// [`NIC_SERIES`]; `None` on a host without any.
+    fn physical_bytes<W: Words>(&self, view: &RecordView<'_, W>, place: usize) -> Option<f64> {
+        let physical = self.nics.values().filter(|nic| nic.0[0].u64(view) == Some(1));
+        let bytes = physical.filter_map(|nic| nic.0[place].u64(view));
+        bytes.map(|bytes| bytes as f64).reduce(|a, b| a + b)
     }
 }
 
@@ -265,7 +413,7 @@ struct Chosen {
 /// An answer of the view, written part by part.
 ///
 /// Its memory does not depend on the window: the list of chosen generations and, while a part is
-/// written, one generation's values. Reused through [`PbsAnswer::begin`], it does not allocate.
+/// written, one generation's values, of which there are no more than [`STORES_MAX`] explains. Reused through [`PbsAnswer::begin`], it does not allocate.
 #[derive(Debug)]
 pub struct PbsAnswer {
     chosen: Vec<Chosen>,
@@ -273,11 +421,14 @@ pub struct PbsAnswer {
     first: bool,
     base: Option<(u64, CpuTimes)>,
     overrun: u64,
+    /// The values of the generation that is being written.
+    values: Vec<f64>,
 }
 
 impl Default for PbsAnswer {
     fn default() -> Self {
-        Self { chosen: Vec::new(), next: 0, first: true, base: None, overrun: 0 }
+        let (chosen, values) = (Vec::new(), Vec::new());
+        Self { chosen, next: 0, first: true, base: None, overrun: 0, values }
     }
 }
 
@@ -287,7 +438,7 @@ impl PbsAnswer {
     /// They ascend, no two have the same second, and none lies in the future. Where a clock that was
     /// set back gave two of them one second, the one recorded first stands.
     pub fn begin<W: Words>(&mut self, ring: &Ring<W>, query: PbsQuery, now_s: i64) {
-        let Self { chosen, next, first, base, overrun } = self;
+        let Self { chosen, next, first, base, overrun, values: _ } = self;
         chosen.clear();
         (*next, *first, *base, *overrun) = (0, true, None, 0);
         let timestamp_s = |generation: &Generation| (generation.realtime_ns / NS_PER_S) as i64;
@@ -322,7 +473,7 @@ impl PbsAnswer {
     }
 
     /// Appends the next part to `out`: JSON objects, separated by commas across parts. Returns
-    /// whether more follow. `plan` is made anew when the ring's directory has changed.
+    /// whether more follow. `plan` is brought up to date when the ring's directory has changed.
     ///
     /// A generation that the writer has overwritten since [`PbsAnswer::begin`] is left out and
     /// counted.
@@ -339,7 +490,7 @@ impl PbsAnswer {
             }
             self.next += 1;
             match self.measure(ring, plan, &generation) {
-                Ok(values) => plan.points.encode(timestamp_s, &values, &mut self.first, out),
+                Ok(()) => plan.points.encode(timestamp_s, &self.values, &mut self.first, out),
                 Err(_) => self.overrun += 1,
             }
         }
@@ -357,14 +508,14 @@ impl PbsAnswer {
         ring: &Ring<W>,
         plan: &mut PbsPlan,
         generation: &Generation,
-    ) -> Result<HostValues, ReadError> {
+    ) -> Result<(), ReadError> {
         let before = match (generation.base, self.base) {
             (Some(base), Some((seq, times))) if base == seq => Some(times),
-            (Some(base), _) => Some(plan.measure(ring, base, None)?.1),
+            (Some(base), _) => Some(plan.measure_cpu(ring, base)?),
             (None, _) => None,
         };
-        let (values, times) = plan.measure(ring, generation.seq, before.as_ref())?;
+        let times = plan.measure(ring, generation.seq, before.as_ref(), &mut self.values)?;
         self.base = Some((generation.seq, times));
-        Ok(values)
+        Ok(())
     }
 }

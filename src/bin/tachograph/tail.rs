@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use tachograph::encode::{HOST_POINTS, HostValues, PbsPlan};
+use tachograph::encode::{HOST_POINTS, PbsPlan};
 use tachograph::record::{Record, RecordHeader};
 use tachograph::ring::{Liveness, Reader, Ring, Wait, Words};
 use tachograph::window::derive::CpuTimes;
@@ -63,9 +63,9 @@ struct Lines {
     record: Record,
 }
 
-/// A record's values, what the next one's shares of CPU time start from, and the time since boot.
+/// A record's values, those of the host first, what the next one's shares of CPU time start from, and the time since boot.
 struct Measured {
-    values: HostValues,
+    values: Vec<f64>,
     cpu: CpuTimes,
     boottime_ns: u64,
 }
@@ -99,7 +99,8 @@ impl Lines {
     /// The values of a record; without one before it there are no shares of CPU time.
     fn measure<W: Words>(&mut self, ring: &Ring<W>, header: &RecordHeader) -> Option<Measured> {
         let before = self.before.as_ref().map(|before| &before.cpu);
-        let (mut values, cpu) = self.plan.measure(ring, header.seq, before).ok()?;
+        let mut values = Vec::new();
+        let cpu = self.plan.measure(ring, header.seq, before, &mut values).ok()?;
         if before.is_none() {
             values[at("cpu_current")] = f64::NAN;
             values[at("cpu_iowait")] = f64::NAN;
