@@ -2,8 +2,9 @@
 //!
 //! Naming rule: a metric's name says what is measured, then the unit it is *stored* in, which is the
 //! kernel's own (`user_ticks`, `read_sectors`, `io_ms`); a plain number of things has no unit in its
-//! name. Names that the kernel invents (`/proc/meminfo`, `/proc/vmstat`) are one line with a `*`. So
-//! are infos, `KEY=*`: a word about an object, as a flag that is 1 while it is so.
+//! name. Names that the kernel invents (`/proc/meminfo`, `/proc/vmstat`) are one line with a `*`.
+//! A string that belongs to an object is a metric too, `key=*`: it is 1 for as long as the string is
+//! this one. Its family has no `*`; there the string is the value of the label `key`.
 //!
 //! The Prometheus family is the one that `node_exporter` uses for the same kernel value, so that
 //! dashboards made for it go on working; what it does not have is `tachograph_*`.
@@ -109,6 +110,10 @@ catalog! {
         "pressure_io_full_us" Counter Microseconds U64, "node_pressure_io_stalled_seconds_total", "Total time in seconds no process could make progress due to IO congestion.";
         "pressure_*_avg10_percent" Gauge Percent F64, "tachograph_pressure_*_avg10_ratio", "Share of the last 10 s in which tasks were held up, by resource and by some or all of them.";
         "pressure_*_avg60_percent" Gauge Percent F64, "tachograph_pressure_*_avg60_ratio", "Share of the last 60 s in which tasks were held up, by resource and by some or all of them.";
+        "block_health_age_ms" Gauge Milliseconds U64, "tachograph_block_health_age_seconds", "Time since the state of the disks was last read.";
+        "block_health_stuck" Gauge Flag U64, "tachograph_block_health_stuck", "1 while reading the state of the disks takes longer than it may.";
+        "textfile_age_ms" Gauge Milliseconds U64, "tachograph_textfile_age_seconds", "Time since the directory of text files was last looked at.";
+        "textfile_stuck" Gauge Flag U64, "tachograph_textfile_stuck", "1 while reading the text files takes longer than it may.";
         "pressure_*_avg300_percent" Gauge Percent F64, "tachograph_pressure_*_avg300_ratio", "Share of the last 300 s in which tasks were held up, by resource and by some or all of them.";
     }
     Cpu {
@@ -161,6 +166,22 @@ catalog! {
         "flushes" Counter Count U64, "node_disk_flush_requests_total", "The total number of flush requests completed successfully";
         "flush_ms" Counter Milliseconds U64, "node_disk_flush_requests_time_seconds_total", "This is the total number of seconds spent by all flush requests.";
         "partition" Gauge Flag U64, "tachograph_disk_partition", "1 when the device is a partition of another one.";
+        "size_sectors" Gauge Sectors U64, "tachograph_disk_size_bytes", "Size of the device.";
+        "readonly" Gauge Flag U64, "tachograph_disk_readonly", "1 when the device cannot be written to.";
+        "removable" Gauge Flag U64, "tachograph_disk_removable", "1 when the medium can be taken out.";
+        "rotational" Gauge Flag U64, "tachograph_disk_rotational", "1 when the medium turns.";
+        "io_requests" Counter Count U64, "tachograph_disk_io_requests_total", "Commands that the SCSI device was given.";
+        "io_done" Counter Count U64, "tachograph_disk_io_done_total", "Commands that the SCSI device has ended, with or without an error.";
+        "io_errors" Counter Count U64, "tachograph_disk_io_errors_total", "Commands that the SCSI device ended with an error.";
+        "io_timeouts" Counter Count U64, "tachograph_disk_io_timeouts_total", "Commands that the SCSI device did not end in time.";
+        "state=*" Gauge Flag U64, "tachograph_disk_state", "What the driver says of the device, such as running, offline, live.";
+        "model=*" Gauge Flag U64, "tachograph_disk_model", "The model that the device says it is.";
+        "firmware=*" Gauge Flag U64, "tachograph_disk_firmware", "The revision of the device's firmware.";
+        "md_state=*" Gauge Flag U64, "tachograph_md_array_state", "State of the array, such as clean, active, inactive.";
+        "md_sync_action=*" Gauge Flag U64, "tachograph_md_sync_action", "What the array is doing to itself, such as idle, resync, recover, check.";
+        "md_disks" Gauge Count U64, "node_md_disks_required", "Total number of disks of device.";
+        "md_degraded" Gauge Count U64, "node_md_degraded", "Number of degraded disks on device.";
+        "md_mismatch_sectors" Gauge Sectors U64, "tachograph_md_mismatch_bytes", "How much the last check of the array found to differ between its disks.";
     }
     Filesystem {
         "size_bytes" Gauge Bytes U64, "node_filesystem_size_bytes", "Filesystem size in bytes.";
@@ -231,6 +252,36 @@ catalog! {
         "rollovers" Counter Count U64, "tachograph_rollovers_total", "Times that the ring was replaced by a larger one since the recorder started.";
         "sync_failures" Counter Count U64, "tachograph_sync_failures_total", "Times that a larger ring was needed for new series and could not be had.";
     }
+    Sensor {
+        "temp_millicelsius" Gauge Millicelsius F64, "node_hwmon_temp_celsius", "Hardware monitor for temperature (input)";
+        "temp_min_millicelsius" Gauge Millicelsius F64, "node_hwmon_temp_min_celsius", "Hardware monitor for temperature (min)";
+        "temp_max_millicelsius" Gauge Millicelsius F64, "node_hwmon_temp_max_celsius", "Hardware monitor for temperature (max)";
+        "temp_crit_millicelsius" Gauge Millicelsius F64, "node_hwmon_temp_crit_celsius", "Hardware monitor for temperature (crit)";
+        "temp_crit_alarm" Gauge Flag U64, "tachograph_hwmon_temp_crit_alarm", "1 when the temperature is, or has been, critical.";
+        "temp_alarm" Gauge Flag U64, "node_hwmon_temp_alarm", "Hardware sensor alarm status (temp)";
+        "temp_fault" Gauge Flag U64, "node_hwmon_temp_fault", "Hardware sensor fault status (temp)";
+        "fan_rpm" Gauge Count F64, "node_hwmon_fan_rpm", "Hardware monitor for fan revolutions per minute (input)";
+        "fan_min_rpm" Gauge Count F64, "node_hwmon_fan_min_rpm", "Hardware monitor for fan revolutions per minute (min)";
+        "fan_alarm" Gauge Flag U64, "node_hwmon_fan_alarm", "Hardware sensor alarm status (fan)";
+        "fan_fault" Gauge Flag U64, "node_hwmon_fan_fault", "Hardware sensor fault status (fan)";
+        "in_millivolts" Gauge Thousandths F64, "node_hwmon_in_volts", "Hardware monitor for voltage (input)";
+        "in_alarm" Gauge Flag U64, "node_hwmon_in_alarm", "Hardware sensor alarm status (in)";
+        "curr_milliamperes" Gauge Thousandths F64, "node_hwmon_curr_amps", "Hardware monitor for current (input)";
+        "curr_alarm" Gauge Flag U64, "node_hwmon_curr_alarm", "Hardware sensor alarm status (curr)";
+        "power_microwatts" Gauge Millionths F64, "node_hwmon_power_watt", "Hardware monitor for power usage in watts (input)";
+        "power_average_microwatts" Gauge Millionths F64, "node_hwmon_power_average_watt", "Hardware monitor for power usage in watts (average)";
+        "energy_microjoules" Counter Millionths U64, "node_hwmon_energy_joule_total", "Hardware monitor for joules used so far (input)";
+        "humidity_millipercent" Gauge Thousandths F64, "tachograph_hwmon_humidity_percent", "Relative humidity.";
+        "label=*" Gauge Flag U64, "node_hwmon_sensor_label", "Label for given chip and sensor";
+        "chip=*" Gauge Flag U64, "node_hwmon_chip_names", "Annotation metric for human-readable chip names";
+        "age_ms" Gauge Milliseconds U64, "tachograph_hwmon_age_seconds", "Time since the chip was last read.";
+        "stuck" Gauge Flag U64, "tachograph_hwmon_stuck", "1 while reading the chip takes longer than it may.";
+    }
+    Textfile {
+        "mtime_seconds" Gauge Seconds F64, "node_textfile_mtime_seconds", "Unixtime mtime of textfiles successfully read.";
+        "scrape_error" Gauge Flag U64, "node_textfile_scrape_error", "1 if there was an error opening or reading a file, 0 otherwise";
+        "samples_left_out" Gauge Count U64, "tachograph_textfile_samples_left_out", "Samples of the file that are not recorded: not finite, too long a name, or too many.";
+    }
 }
 
 #[cfg(test)]
@@ -246,9 +297,9 @@ mod tests {
         for line in CATALOG {
             assert!(names.insert((line.class, line.name)), "{} twice", line.name);
             assert!(samples.insert((line.family, line.label)), "{} has two lines", line.family);
-            // The value of an info is no part of its family's name.
-            let of_family = line.name.matches('*').count() - line.name.matches("=*").count();
-            assert_eq!(of_family, line.family.matches('*').count());
+            let is_info = line.name.ends_with("=*");
+            let stars = line.name.matches('*').count() - usize::from(is_info);
+            assert_eq!(stars, line.family.matches('*').count(), "{}", line.name);
             assert!(line.name.matches('*').count() <= 1, "{}", line.name);
             assert!(!line.help.is_empty());
             let total = line.family.ends_with("_total");

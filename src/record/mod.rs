@@ -13,7 +13,9 @@ mod series;
 
 pub use catalog::{CATALOG, Metric, metric};
 pub use schema::{COLUMNS_MAX, Change, Schema, SchemaError};
-pub use series::{Class, Kind, OBJECT_ID_BYTES_MAX, Repr, Series, Unit, info_metric, object_id};
+pub use series::{
+    Class, Kind, METRIC_BYTES_MAX, OBJECT_ID_BYTES_MAX, Repr, Series, Unit, info_metric, object_id,
+};
 
 /// The word that says "nothing was measured".
 ///

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::{error, fmt};
 
-use super::{Class, OBJECT_ID_BYTES_MAX, Series, metric};
+use super::{Class, Kind, METRIC_BYTES_MAX, OBJECT_ID_BYTES_MAX, Repr, Series, Unit, metric};
 
 /// Most columns of a record. A record of this many words and its header fill one mebibyte.
 pub const COLUMNS_MAX: usize = (1 << 20) / 8 - super::RecordHeader::WORDS;
@@ -34,6 +34,8 @@ pub enum SchemaError {
     Full,
     /// The object's id is longer than [`OBJECT_ID_BYTES_MAX`].
     ObjectIdTooLong,
+    /// The metric's name is longer than [`METRIC_BYTES_MAX`].
+    MetricTooLong,
 }
 
 impl fmt::Display for SchemaError {
@@ -42,6 +44,9 @@ impl fmt::Display for SchemaError {
             Self::Full => write!(f, "all {COLUMNS_MAX} columns of the record are taken"),
             Self::ObjectIdTooLong => {
                 write!(f, "the object's id is longer than {OBJECT_ID_BYTES_MAX} bytes")
+            }
+            Self::MetricTooLong => {
+                write!(f, "the metric's name is longer than {METRIC_BYTES_MAX} bytes")
             }
         }
     }
@@ -101,7 +106,7 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// [`SchemaError`] when there is no column left or the id is too long.
+    /// [`SchemaError`] when there is no column left or a name is too long.
     ///
     /// # Panics
     ///
@@ -109,30 +114,45 @@ impl Schema {
     pub fn add(&mut self, object: &str, name: &str) -> Result<usize, SchemaError> {
         let line = Class::of(object).and_then(|class| metric(class, name));
         let line = line.unwrap_or_else(|| panic!("no metric {name} of {object} in the catalog"));
-        if let Some(column) = self.column(object, name) {
+        self.add_series(object, name, line.kind, line.unit, line.repr)
+    }
+
+    /// The same for a metric that no catalog can know, since somebody else named it: what it means
+    /// is said with it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Schema::add`].
+    pub fn add_series(
+        &mut self,
+        object: &str,
+        metric: &str,
+        kind: Kind,
+        unit: Unit,
+        repr: Repr,
+    ) -> Result<usize, SchemaError> {
+        if let Some(column) = self.column(object, metric) {
             let live = self.columns[column].as_mut().expect("an indexed column is live");
             let series = &live.series;
-            if (series.kind, series.unit, series.repr) == (line.kind, line.unit, line.repr) {
+            if (series.kind, series.unit, series.repr) == (kind, unit, repr) {
                 live.claimed = true;
                 return Ok(column);
             }
-            // An older version of the program meant something else by this name.
+            // Something else was meant by this name: by an older version of the program, or by
+            // whoever gave it.
             self.end(column);
         }
         if object.len() > OBJECT_ID_BYTES_MAX {
             return Err(SchemaError::ObjectIdTooLong);
         }
+        if metric.len() > METRIC_BYTES_MAX {
+            return Err(SchemaError::MetricTooLong);
+        }
         let column = self.free.first().copied().unwrap_or(self.columns.len());
         if column >= COLUMNS_MAX {
             return Err(SchemaError::Full);
         }
-        let series = Series {
-            object: object.into(),
-            metric: name.into(),
-            kind: line.kind,
-            unit: line.unit,
-            repr: line.repr,
-        };
+        let series = Series { object: object.into(), metric: metric.into(), kind, unit, repr };
         self.place(column, series, true);
         self.changes.push(Change::Added(column));
         Ok(column)
@@ -276,5 +296,23 @@ mod tests {
         let mut schema = Schema::new();
         let long = format!("nic/{}", "x".repeat(OBJECT_ID_BYTES_MAX));
         assert_eq!(schema.add(&long, "receive_bytes"), Err(SchemaError::ObjectIdTooLong));
+        let mut add = |metric: &str| {
+            schema.add_series("textfile/a", metric, Kind::Gauge, Unit::Count, Repr::F64)
+        };
+        assert_eq!(add(&"m".repeat(METRIC_BYTES_MAX + 1)), Err(SchemaError::MetricTooLong));
+        assert_eq!(add(&"m".repeat(METRIC_BYTES_MAX)), Ok(0));
+    }
+
+    #[test]
+    fn series_outside_the_catalog_is_what_it_is_said_to_be() {
+        let mut schema = Schema::new();
+        let mut add = |kind| {
+            let column = schema.add_series("textfile/a", "jobs", kind, Unit::Count, Repr::F64);
+            schema.series(column.expect("room")).map(|series| series.kind)
+        };
+        assert_eq!(add(Kind::Gauge), Some(Kind::Gauge));
+        assert_eq!(add(Kind::Gauge), Some(Kind::Gauge));
+        assert_eq!(add(Kind::Counter), Some(Kind::Counter));
+        assert_eq!(schema.changes(), [Change::Added(0), Change::Ended(0), Change::Added(0)]);
     }
 }

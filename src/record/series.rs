@@ -5,6 +5,9 @@ use core::fmt;
 /// Longest object id, in bytes. A mount point may be longer; such an object is refused and counted.
 pub const OBJECT_ID_BYTES_MAX: usize = 1024;
 
+/// Longest name of a metric, in bytes.
+pub const METRIC_BYTES_MAX: usize = 255;
+
 macro_rules! coded {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $code:literal $text:literal,)+ }) => {
         $(#[$meta])*
@@ -79,18 +82,24 @@ coded! {
         Flag = 11 "flag",
         /// Pages of memory.
         Pages = 12 "pages",
+        /// Thousandths of a degree Celsius.
+        Millicelsius = 14 "millicelsius",
+        /// Thousandths of what the metric is about: volts, amperes, per cent.
+        Thousandths = 15 "thousandths",
+        /// Millionths of what the metric is about: watts, joules.
+        Millionths = 16 "millionths",
     }
 }
 
 impl Unit {
-    /// What a stored value is multiplied with to give the base unit (bytes, seconds, ratio), and
+    /// What a stored value is multiplied with to give the base unit (bytes, seconds, ratio, degrees), and
     /// the divisor; one of the two is 1, so that the result is exact where it can be.
     #[must_use]
     pub const fn to_base(self) -> (f64, f64) {
         match self {
             Self::Sectors => (512.0, 1.0),
-            Self::Milliseconds => (1.0, 1e3),
-            Self::Microseconds => (1.0, 1e6),
+            Self::Milliseconds | Self::Millicelsius | Self::Thousandths => (1.0, 1e3),
+            Self::Microseconds | Self::Millionths => (1.0, 1e6),
             Self::Nanoseconds => (1.0, 1e9),
             Self::Ticks | Self::Percent => (1.0, 1e2),
             _ => (1.0, 1.0),
@@ -128,6 +137,11 @@ coded! {
         Cgroup = 7 "cgroup",
         /// The recorder itself; its id is just `tachograph`.
         Tachograph = 8 "tachograph",
+        /// A chip that measures, `sensor/platform_coretemp_0`, or one of its sensors,
+        /// `sensor/platform_coretemp_0/temp1`.
+        Sensor = 9 "sensor",
+        /// A text file of metrics, by its name without `.prom`: `textfile/backup`.
+        Textfile = 12 "textfile",
         /// A ZFS pool, `pool/tank`.
         Pool = 13 "pool",
     }
@@ -154,57 +168,49 @@ pub fn object_id(class: Class, name: &[u8]) -> String {
     let mut id = String::with_capacity(class.as_str().len() + 1 + name.len());
     id.push_str(class.as_str());
     id.push('/');
-    escape_into(&mut id, name, usize::MAX);
+    each_escaped(name, |piece| id.push_str(piece));
     id
 }
 
-/// Longest name of an info series, in bytes: the longest name of a metric in a ring.
-const INFO_BYTES_MAX: usize = 255;
-
-/// The metric that says that `key` of an object is `value`: `KEY=VALUE`, escaped as an object's id
-/// is, and cut off where it would be longer than the name of a metric may be.
+/// The metric that says that the string `key` of an object is `value`: `KEY=VALUE`.
+///
+/// The value is escaped as an object's id is. What goes beyond [`METRIC_BYTES_MAX`] is cut off, but
+/// never within a character or an escape.
+///
+/// # Examples
+///
+/// ```
+/// use tachograph::record::info_metric;
+/// assert_eq!(info_metric("label", b"Package id 0"), "label=Package%20id%200");
+/// ```
 #[must_use]
 pub fn info_metric(key: &str, value: &[u8]) -> String {
-    let mut metric = format!("{key}=");
-    escape_into(&mut metric, value, INFO_BYTES_MAX);
+    let mut metric = String::with_capacity(key.len() + 1 + value.len());
+    metric.push_str(key);
+    metric.push('=');
+    let mut is_cut = false;
+    each_escaped(value, |piece| {
+        is_cut |= metric.len() + piece.len() > METRIC_BYTES_MAX;
+        if !is_cut {
+            metric.push_str(piece);
+        }
+    });
     metric
 }
 
-/// Appends `name` to `id` as far as it fits into `limit` bytes.
-fn escape_into(id: &mut String, name: &[u8], limit: usize) {
-    let mut piece = String::new();
+/// Gives `name` to `each`, character by character or escape by escape.
+fn each_escaped(name: &[u8], mut each: impl FnMut(&str)) {
+    let mut bytes = [0; 4];
     for chunk in name.utf8_chunks() {
-        let odd = |character: char| {
-            character.is_control() || character.is_whitespace() || "\"\\%".contains(character)
-        };
-        let valid = chunk.valid().chars().map(|character| (character, odd(character)));
-        for (character, odd) in valid {
-            piece.clear();
-            if odd {
-                let mut bytes = [0; 4];
-                escape(&mut piece, character.encode_utf8(&mut bytes).as_bytes());
+        for character in chunk.valid().chars() {
+            let text = character.encode_utf8(&mut bytes);
+            if character.is_control() || character.is_whitespace() || "\"\\%".contains(character) {
+                text.bytes().for_each(|byte| each(&format!("%{byte:02X}")));
             } else {
-                piece.push(character);
+                each(text);
             }
-            if id.len() + piece.len() > limit {
-                return;
-            }
-            id.push_str(&piece);
         }
-        for byte in chunk.invalid() {
-            if id.len() + "%XX".len() > limit {
-                return;
-            }
-            escape(id, &[*byte]);
-        }
-    }
-}
-
-fn escape(id: &mut String, bytes: &[u8]) {
-    use fmt::Write as _;
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(id, "%{byte:02X}");
+        chunk.invalid().iter().for_each(|byte| each(&format!("%{byte:02X}")));
     }
 }
 
@@ -270,5 +276,17 @@ mod tests {
             object_id(Class::Filesystem, "srv/m\u{fc}ll \n".as_bytes()),
             "filesystem/srv/m\u{fc}ll%20%0A"
         );
+    }
+
+    #[test]
+    fn long_string_is_cut_between_characters() {
+        assert_eq!(info_metric("model", b"WDC \"WD40\""), "model=WDC%20%22WD40%22");
+        assert_eq!(info_metric("k", b""), "k=");
+        for value in ["x", " ", "\u{fc}", "\u{20ac}"] {
+            let piece = info_metric("", value.as_bytes()).len() - 1;
+            let metric = info_metric("k", value.repeat(999).as_bytes());
+            assert!(metric.len() <= METRIC_BYTES_MAX && metric.len() + piece > METRIC_BYTES_MAX);
+            assert_eq!((metric.len() - 2) % piece, 0, "{value:?}");
+        }
     }
 }

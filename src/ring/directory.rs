@@ -12,8 +12,7 @@ use super::words::Words;
 use super::{Header, Ring};
 use crate::record::{COLUMNS_MAX, Kind, OBJECT_ID_BYTES_MAX, Repr, Series, Unit};
 
-/// Longest metric name, in bytes.
-pub const METRIC_BYTES_MAX: usize = 255;
+pub use crate::record::METRIC_BYTES_MAX;
 
 /// One series of a ring: what it is, where it lies and in which records.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -62,6 +62,9 @@ pub(crate) fn value(value: Value, unit: Unit) -> String {
         Unit::Flag if number == 0.0 => "no".to_owned(),
         Unit::Flag => "yes".to_owned(),
         Unit::Percent => format!("{number:.2} %"),
+        Unit::Millicelsius => format!("{:.1} °C", number / 1e3),
+        Unit::Thousandths => format!("{:.3}", number / 1e3),
+        Unit::Millionths => format!("{:.3}", number / 1e6),
         _ => value.to_string(),
     }
 }
@@ -101,6 +104,7 @@ mod tests {
         assert_eq!(value(Value::U64(250), Unit::Ticks), "2.50 s");
         assert_eq!(value(Value::U64(0), Unit::Milliseconds), "0 s");
         assert_eq!(value(Value::U64(1), Unit::Flag), "yes");
+        assert_eq!(value(Value::F64(-5500.0), Unit::Millicelsius), "-5.5 °C");
         assert_eq!(value(Value::F64(0.5), Unit::Count), "0.5");
     }
 }
