@@ -32,8 +32,12 @@ pub enum SampleError {
     Ambiguous,
     /// The file system that belongs there is not mounted.
     NotMounted,
-    /// It does not answer; what it said last stands.
+    /// It is a directory, a pipe or a device where a file is expected.
+    NotAFile,
+    /// It has not answered for too long.
     Stuck,
+    /// Some of its parts fail, as each of them has told.
+    Part,
 }
 
 impl SampleError {
@@ -75,7 +79,9 @@ impl fmt::Display for SampleError {
             Self::Refused => f.write_str("has a series for which the record has no room"),
             Self::Ambiguous => f.write_str("has two names for one series"),
             Self::NotMounted => f.write_str("is not on the file system that belongs there"),
-            Self::Stuck => f.write_str("does not answer"),
+            Self::NotAFile => f.write_str("is not a regular file"),
+            Self::Stuck => f.write_str("has not answered for too long"),
+            Self::Part => f.write_str("has parts that fail"),
         }
     }
 }

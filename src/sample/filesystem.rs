@@ -139,7 +139,7 @@ impl Source for Mounted {
         outcome
     }
 
-    fn tell_of_parts(&mut self, tell: &mut dyn FnMut(&Path, Result<(), SampleError>)) -> bool {
+    fn tell_parts(&mut self, tell: &mut dyn FnMut(&Path, Result<(), SampleError>)) -> bool {
         let state = self.state_of_table();
         if std::mem::replace(&mut self.told, state) != state {
             tell(self.table.path(), state);

@@ -10,8 +10,10 @@
 //!
 //! This module imports only [`record`](crate::record), and only the program imports it.
 
+mod attribute;
 mod background;
 mod backing;
+mod block_health;
 mod columns;
 mod datastore;
 mod diskstats;
@@ -20,6 +22,7 @@ mod event;
 mod fields;
 mod filesystem;
 mod filter;
+mod hwmon;
 mod info;
 mod loadavg;
 mod meminfo;
@@ -27,6 +30,7 @@ mod mounts;
 mod net_dev;
 mod place;
 mod pressure;
+mod readings;
 mod rows;
 mod sampler;
 mod sampling;

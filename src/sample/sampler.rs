@@ -71,7 +71,7 @@ impl Sampler {
                     events.push(SourceEvent { source, path: path.into(), state });
                 }
             };
-            if !unit.source.tell_of_parts(&mut tell) && state != before {
+            if !unit.source.tell_parts(&mut tell) && state != before {
                 tell(unit.source.path(), state);
             }
         }

@@ -5,8 +5,8 @@ use std::{error, fmt};
 
 use super::source::Source;
 use super::{
-    Sampling, datastore, diskstats, filesystem, loadavg, meminfo, net_dev, pressure, stat, uptime,
-    vmstat, zfs_pool,
+    Sampling, block_health, datastore, diskstats, filesystem, hwmon, loadavg, meminfo, net_dev,
+    pressure, stat, uptime, vmstat, zfs_pool,
 };
 
 /// A source's name, and what it is for.
@@ -94,6 +94,20 @@ pub const SOURCES: &[SourceInfo] = &[
         help: "State of each ZFS pool, and its traffic where ZFS counts it.",
         make: |sampling, period| vec![Box::new(zfs_pool::ZfsPools::new(&sampling.roots, period))],
         divisor: 1,
+    },
+    SourceInfo {
+        name: "hwmon",
+        help: "Temperatures, fans, voltages and power, as the machine's sensors give them.",
+        make: |sampling, period| vec![Box::new(hwmon::Hwmon::new(&sampling.roots, period))],
+        divisor: 5,
+    },
+    SourceInfo {
+        name: "block_health",
+        help: "State, model and error counts of each disk, and of each array of disks.",
+        make: |sampling, period| {
+            vec![Box::new(block_health::BlockHealth::new(&sampling.roots, period))]
+        },
+        divisor: 10,
     },
 ];
 

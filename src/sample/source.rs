@@ -14,10 +14,10 @@ pub(super) trait Source: Send {
     /// those that are gone. After an error, what could be understood has been put nevertheless.
     fn turn(&mut self, columns: &mut Columns<'_>) -> Result<(), SampleError>;
 
-    /// Gives `tell` what each part is and how it is now, if that is not how it was when this was
-    /// last called; `false` if there are no parts to be told of one by one.
-    fn tell_of_parts(&mut self, tell: &mut dyn FnMut(&Path, Result<(), SampleError>)) -> bool {
-        let _ = tell;
+    /// For a source of several parts that fare differently: gives each part whose state has changed
+    /// since this was last asked to `tell`. Such a source returns true, and fails with
+    /// [`SampleError::Part`]; of its own state nothing is told.
+    fn tell_parts(&mut self, _tell: &mut dyn FnMut(&Path, Result<(), SampleError>)) -> bool {
         false
     }
 
@@ -25,5 +25,41 @@ pub(super) trait Source: Send {
     /// is not left out after a failure.
     fn only_looks(&self) -> bool {
         false
+    }
+}
+
+/// How a part of a source fares, and what was last told of it.
+#[derive(Debug)]
+pub(super) struct Standing {
+    state: Result<(), SampleError>,
+    told: Result<(), SampleError>,
+}
+
+impl Standing {
+    /// Nothing has gone wrong yet.
+    pub(super) fn new() -> Self {
+        Self { state: Ok(()), told: Ok(()) }
+    }
+
+    /// Sets how it fares now.
+    pub(super) fn set(&mut self, state: Result<(), SampleError>) {
+        self.state = state;
+    }
+
+    /// [`SampleError::Part`] if it fails.
+    pub(super) fn outcome(&self) -> Result<(), SampleError> {
+        self.state.map_err(|_| SampleError::Part)
+    }
+
+    /// Tells the state of `path` if that is news.
+    pub(super) fn tell(
+        &mut self,
+        path: &Path,
+        tell: &mut dyn FnMut(&Path, Result<(), SampleError>),
+    ) {
+        if self.state != self.told {
+            self.told = self.state;
+            tell(path, self.state);
+        }
     }
 }
