@@ -58,6 +58,11 @@ fn kernel_files() {
     replay("proc_parsers");
 }
 
+#[test]
+fn text_files() {
+    replay("textfile");
+}
+
 #[cfg(feature = "http")]
 #[test]
 fn requests() {

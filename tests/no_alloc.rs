@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tachograph::record::{Record, Schema};
 use tachograph::ring::{Opening, Ring, RunDir, Words, Writer, WriterOptions};
-use tachograph::sample::{Datastore, Sampler, Sampling};
+use tachograph::sample::{Datastore, Sampler, Sampling, Selection};
 use tachograph::window::{Event, Grid, Window};
 
 thread_local! {
@@ -134,6 +134,60 @@ fn steady_tick_and_publish_allocate_nothing() {
     });
     assert_eq!(made, 0, "in a second of ticks");
     assert!(host.writer.ring().latest(|view| view.columns()).expect("a record") > 100);
+}
+
+#[test]
+fn steady_tick_of_what_blocks_allocates_nothing() {
+    let scratch = Scratch::new();
+    let write = |path: &str, text: &str| {
+        let path = scratch.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        std::fs::write(path, text).expect("a file");
+    };
+    write("sys/class/hwmon/hwmon0/name", "chip\n");
+    write("sys/class/hwmon/hwmon0/temp1_input", "45000\n");
+    write("sys/block/sda/size", "1000\n");
+    write("sys/block/sda/device/state", "running\n");
+    write("text/a.prom", "# TYPE a counter\na{x=\"1\"} 1\nb NaN\n");
+    let mut sampling = Sampling::default();
+    sampling.roots.sysfs = scratch.path().join("sys");
+    sampling.textfiles = Some(scratch.path().join("text"));
+    let mut sources = Selection::none();
+    for source in ["hwmon", "block_health", "textfile"] {
+        sources.set(source, 1).expect("a source");
+    }
+    sampling.sources = sources;
+    let mut schema = Schema::new();
+    let mut sampler = Sampler::open(&sampling, &mut schema);
+    let mut record = Record::default();
+    let metrics = [
+        ("sensor/chip/temp1", "temp_millicelsius"),
+        ("disk/sda", "state=running"),
+        ("textfile/a", "a{x=\"1\"}"),
+    ];
+    // Until every thread has had its say.
+    let is_there = |schema: &Schema, record: &Record| {
+        let column = |(object, metric)| record.u64(schema.column(object, metric)?);
+        metrics.into_iter().all(|metric| column(metric).is_some())
+    };
+    while !is_there(&schema, &record) {
+        sampler.tick(1, true, &mut schema, &mut record);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    schema.clear_changes();
+    let end = std::time::Instant::now() + Duration::from_millis(2500);
+    let mut ticks = 0;
+    let made = allocations(|| {
+        // The threads read again meanwhile, and hand over what they find.
+        while std::time::Instant::now() < end {
+            sampler.tick(1, true, &mut schema, &mut record);
+            ticks += 1;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    assert_eq!(made, 0, "in {ticks} ticks");
+    assert!(schema.changes().is_empty() && is_there(&schema, &record));
+    assert_eq!(sampler.errors(), 0);
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub mod ring_mutating;
 pub mod ring_scan;
 pub mod ring_sound;
 pub mod seeds;
+pub mod textfile;
 pub mod watched;
 
 /// What a target does with an input. It panics when something does not hold.
@@ -26,6 +27,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("ring_scan", ring_scan::run),
     ("ring_mutating", ring_mutating::run),
     ("proc_parsers", proc_parsers::run),
+    ("textfile", textfile::run),
     #[cfg(feature = "http")]
     ("http_query", http_query::run),
 ];

@@ -21,6 +21,7 @@ pub fn of(target: &str, hosts: &Path) -> Vec<(String, Vec<u8>)> {
         "ring_scan" => rings(),
         "ring_mutating" => changing_rings(),
         "proc_parsers" => texts(hosts),
+        "textfile" => expositions(),
         "http_query" => requests(),
         _ => Vec::new(),
     }
@@ -247,6 +248,32 @@ const ZFS: [(&str, &str); 4] = [
     ),
     ("zfs-state", "DEGRADED\n"),
 ];
+
+fn expositions() -> Vec<(String, Vec<u8>)> {
+    [
+        ("empty", ""),
+        ("plain", "a 1\nb:c_9 -2.5e-3\n"),
+        ("typed", "# HELP a b \\\\ c\n# TYPE a counter\na{x=\"1\",y=\"2\"} 17\na{y=\"3\"} 4\n"),
+        ("blanks", " # TYPE\ta gauge\n\t a { x = \"1\" , } \t1 \n\n"),
+        ("escapes", "a{x=\"\\\"} 1 \\\\ \\n {\"} 1\n"),
+        ("letters", "a{x=\"\u{fc}\u{20ac}\",y=\"\"} 1\n"),
+        ("histogram", "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n"),
+        ("summary", "# TYPE s summary\ns{quantile=\"0.5\"} NaN\ns_sum 1\ns_count 1\n"),
+        ("not-finite", "a NaN\nb +Inf\nc -Inf\nd 1e999\n"),
+        ("with-time", "a 1 1795000000000\n"),
+        ("twice", "a{x=\"1\"} 1\na{x=\"1\",y=\"\"} 2\n"),
+        ("type-too-late", "a 1\n# TYPE a counter\n"),
+        ("quoted-name", "{\"a.b\"} 1\n"),
+        ("no-end", "a 1\nb 2"),
+        ("odd", "a{x=\"\u{1b}[2J\"} 1\nmtime_seconds 2\n"),
+    ]
+    .map(|(name, text)| {
+        let mut seed = (text.len() as u16 / 2).to_le_bytes().to_vec();
+        seed.extend(text.as_bytes());
+        (name.to_owned(), seed)
+    })
+    .into()
+}
 
 fn requests() -> Vec<(String, Vec<u8>)> {
     [

@@ -1,6 +1,6 @@
 //! Where a source puts its values: the schema and the record of the current tick.
 
-use crate::record::{ABSENT, Record, Schema};
+use crate::record::{ABSENT, Kind, Record, Repr, Schema, SchemaError, Unit};
 
 use super::SampleError;
 
@@ -26,7 +26,24 @@ impl<'a> Columns<'a> {
 
     /// The column of `metric` of `object`, a new one if need be; the record is widened to hold it.
     pub(super) fn add(&mut self, object: &str, metric: &str) -> Result<Column, SampleError> {
-        let column = self.schema.add(object, metric).map_err(|_| SampleError::Refused)?;
+        let column = self.schema.add(object, metric);
+        self.widen(column)
+    }
+
+    /// The same for a metric that is not in the catalog: a number of type `kind`.
+    pub(super) fn add_named(
+        &mut self,
+        object: &str,
+        metric: &str,
+        kind: Kind,
+    ) -> Result<Column, SampleError> {
+        let column = self.schema.add_series(object, metric, kind, Unit::Count, Repr::F64);
+        self.widen(column)
+    }
+
+    /// Makes the record wide enough for `column`.
+    fn widen(&mut self, column: Result<usize, SchemaError>) -> Result<Column, SampleError> {
+        let column = column.map_err(|_| SampleError::Refused)?;
         if self.record.words().len() <= column {
             self.record.set_columns(self.schema.width());
         }

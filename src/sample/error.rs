@@ -38,6 +38,12 @@ pub enum SampleError {
     Stuck,
     /// Some of its parts fail, as each of them has told.
     Part,
+    /// A sample has a time of its own.
+    Timestamp,
+    /// A sample is there twice.
+    Twice,
+    /// What is said of a metric contradicts itself, or stands behind its samples.
+    Contradiction,
 }
 
 impl SampleError {
@@ -82,6 +88,11 @@ impl fmt::Display for SampleError {
             Self::NotAFile => f.write_str("is not a regular file"),
             Self::Stuck => f.write_str("has not answered for too long"),
             Self::Part => f.write_str("has parts that fail"),
+            Self::Timestamp => f.write_str("has a sample with a timestamp"),
+            Self::Twice => f.write_str("has a sample twice"),
+            Self::Contradiction => {
+                f.write_str("has a HELP or TYPE line twice or behind the samples it is about")
+            }
         }
     }
 }

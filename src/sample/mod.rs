@@ -19,6 +19,7 @@ mod datastore;
 mod diskstats;
 mod error;
 mod event;
+mod exposition;
 mod fields;
 mod filesystem;
 mod filter;
@@ -40,6 +41,7 @@ mod source;
 mod space;
 mod stat;
 mod text;
+mod textfile;
 mod traffic;
 mod uptime;
 mod vmstat;
@@ -59,6 +61,7 @@ pub use selection::{SOURCES, Selection, SourceInfo, UnknownSource};
 #[doc(hidden)]
 pub mod parse {
     pub use super::diskstats::{Device, parse as diskstats, parse_one as block_stat};
+    pub use super::exposition::Exposition;
     pub use super::loadavg::{Loadavg, parse as loadavg};
     pub use super::meminfo::{Amount, parse as meminfo};
     pub use super::mounts::{DeviceNumber, Escaped, MountLine, parse as mountinfo};

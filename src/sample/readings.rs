@@ -56,6 +56,13 @@ impl Readings {
         self.readings.push(Reading { name_end: self.names.len(), shape, word });
     }
 
+    /// Whether two readings have one name.
+    pub(super) fn has_twins(&self) -> bool {
+        let mut names: Vec<&[u8]> = self.iter().map(|(name, ..)| name).collect();
+        names.sort_unstable();
+        names.windows(2).any(|pair| pair[0] == pair[1])
+    }
+
     /// Every reading: name, shape and word.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], u8, u64)> {
         let mut begin = 0;

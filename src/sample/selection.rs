@@ -6,7 +6,7 @@ use std::{error, fmt};
 use super::source::Source;
 use super::{
     Sampling, block_health, datastore, diskstats, filesystem, hwmon, loadavg, meminfo, net_dev,
-    pressure, stat, uptime, vmstat, zfs_pool,
+    pressure, stat, textfile, uptime, vmstat, zfs_pool,
 };
 
 /// A source's name, and what it is for.
@@ -108,6 +108,16 @@ pub const SOURCES: &[SourceInfo] = &[
             vec![Box::new(block_health::BlockHealth::new(&sampling.roots, period))]
         },
         divisor: 10,
+    },
+    SourceInfo {
+        name: "textfile",
+        help: "Metrics that others leave in text files, if a directory is named.",
+        make: |sampling, period| {
+            let directory = sampling.textfiles.as_deref();
+            let source = |directory| Box::new(textfile::Textfile::new(directory, period)) as _;
+            directory.map(source).into_iter().collect()
+        },
+        divisor: 5,
     },
 ];
 
