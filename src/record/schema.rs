@@ -211,6 +211,12 @@ impl Schema {
         self.columns.len() - self.free.len()
     }
 
+    /// How many more series it has columns for.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        COLUMNS_MAX - self.len()
+    }
+
     /// Whether no series lives.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -254,7 +260,7 @@ mod tests {
         assert_eq!(schema.add("host", "load5"), Ok(1));
         assert_eq!(schema.add("host", "load1"), Ok(0));
         schema.end(0);
-        assert_eq!((schema.len(), schema.width()), (1, 2));
+        assert_eq!((schema.len(), schema.width(), schema.room()), (1, 2, COLUMNS_MAX - 1));
         assert_eq!(schema.add("nic/eth0", "receive_bytes"), Ok(0));
         assert_eq!(
             schema.changes(),

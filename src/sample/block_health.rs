@@ -117,7 +117,7 @@ impl Source for BlockHealth {
         let put = latest.value.put(&mut self.rows, columns);
         let stuck = if latest.stuck { Err(SampleError::Stuck) } else { Ok(()) };
         let read = latest.outcome.unwrap_or(Ok(()));
-        self.standing.set(stuck.and(read).and(put).and(self.own.finish()));
+        self.standing.set(stuck.and(read).and(put).and(self.own.finish(columns)));
         self.standing.outcome()
     }
 

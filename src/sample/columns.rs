@@ -51,12 +51,20 @@ impl<'a> Columns<'a> {
     }
 
     /// Columns for those of `metrics` that the object `has`, all of them or none.
+    ///
+    /// Where there is no room for all, none is taken even for a moment: each series that begins and
+    /// ends costs an entry in the ring's directory.
     pub(super) fn add_all<const N: usize>(
         &mut self,
         object: &str,
         metrics: &[&str; N],
         has: impl Fn(usize) -> bool,
     ) -> Result<[Column; N], SampleError> {
+        let is_new =
+            |&index: &usize| has(index) && self.schema.column(object, metrics[index]).is_none();
+        if (0..N).filter(is_new).count() > self.schema.room() {
+            return Err(SampleError::Refused);
+        }
         let mut columns = [Column::NONE; N];
         for index in (0..N).filter(|&index| has(index)) {
             match self.add(object, metrics[index]) {

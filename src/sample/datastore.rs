@@ -228,7 +228,7 @@ impl Store {
         state.put(7, latest.stuck.into(), columns);
         match latest.outcome {
             _ if latest.stuck => Err(SampleError::Stuck),
-            Some(Ok(())) => outcome.and(state.finish()),
+            Some(Ok(())) => outcome.and(state.finish(columns)),
             Some(Err(error)) => Err(error),
             None => Ok(()),
         }

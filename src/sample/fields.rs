@@ -2,29 +2,34 @@
 
 use super::SampleError;
 use super::columns::{Column, Columns};
+use super::rows::PATIENCE_TURNS;
 
 /// `N` metrics of one object, each with a column from the first turn on that has a value for it.
 ///
-/// What a kernel does not offer is thus never registered, and what it stops offering is
-/// [`SampleError::Missing`].
+/// What a kernel does not offer is thus never registered. What it stops offering is
+/// [`SampleError::Missing`], and ends when it has been missing for [`PATIENCE_TURNS`]: it may have
+/// been there only because a text was damaged.
 #[derive(Debug)]
 pub(super) struct Fields<const N: usize> {
     object: Box<str>,
     metrics: [&'static str; N],
     columns: [Column; N],
-    met: [bool; N],
+    /// For how many turns each has been missing.
+    missing: [u32; N],
     outcome: Result<(), SampleError>,
 }
 
 impl<const N: usize> Fields<N> {
     pub(super) fn new(object: &str, metrics: [&'static str; N]) -> Self {
         let object = object.into();
-        Self { object, metrics, columns: [Column::NONE; N], met: [false; N], outcome: Ok(()) }
+        Self { object, metrics, columns: [Column::NONE; N], missing: [0; N], outcome: Ok(()) }
     }
 
     /// Begins a turn.
     pub(super) fn begin(&mut self) {
-        self.met = [false; N];
+        for turns in &mut self.missing {
+            *turns = turns.saturating_add(1);
+        }
         self.outcome = Ok(());
     }
 
@@ -37,7 +42,7 @@ impl<const N: usize> Fields<N> {
                 Err(error) => self.outcome = Err(error),
             }
         }
-        self.met[index] = true;
+        self.missing[index] = 0;
         columns.put(self.columns[index], word);
     }
 
@@ -75,11 +80,55 @@ impl<const N: usize> Fields<N> {
     }
 
     /// Ends a turn: whether every metric that has a column was put, and none was refused one.
-    pub(super) fn finish(&self) -> Result<(), SampleError> {
-        let missing = |(column, met): (&Column, &bool)| *column != Column::NONE && !met;
-        if self.columns.iter().zip(&self.met).any(missing) {
-            return Err(SampleError::Missing);
+    pub(super) fn finish(&mut self, columns: &mut Columns<'_>) -> Result<(), SampleError> {
+        let mut outcome = self.outcome;
+        for (column, &turns) in self.columns.iter_mut().zip(&self.missing) {
+            if turns == 0 || *column == Column::NONE {
+                continue;
+            }
+            if turns < PATIENCE_TURNS {
+                outcome = Err(SampleError::Missing);
+            } else {
+                columns.end(std::mem::replace(column, Column::NONE));
+            }
         }
-        self.outcome
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Change, Record, Schema};
+
+    #[test]
+    fn field_that_stays_away_ends_and_may_return() {
+        let (mut schema, mut record) = (Schema::new(), Record::default());
+        let mut fields = Fields::new("host", ["load1", "load5"]);
+        let mut turn = |schema: &mut Schema, words: &[u64]| {
+            schema.clear_changes();
+            let mut columns = Columns::new(schema, &mut record);
+            fields.begin();
+            fields.put_all(words.iter().copied(), &mut columns);
+            fields.finish(&mut columns)
+        };
+        assert_eq!(turn(&mut schema, &[1]), Ok(()));
+        assert_eq!(schema.changes(), [Change::Added(0)]);
+        assert_eq!(turn(&mut schema, &[1, 2]), Ok(()));
+        assert_eq!(schema.changes(), [Change::Added(1)]);
+        // Seen once more, its time begins anew.
+        for words in [&[1][..], &[1, 2]] {
+            let expected = if words.len() == 2 { Ok(()) } else { Err(SampleError::Missing) };
+            assert_eq!(turn(&mut schema, words), expected);
+        }
+        for _ in 1..PATIENCE_TURNS {
+            assert_eq!(turn(&mut schema, &[1]), Err(SampleError::Missing));
+            assert!(schema.changes().is_empty());
+        }
+        for expected in [&[Change::Ended(1)][..], &[]] {
+            assert_eq!((turn(&mut schema, &[1]), schema.changes()), (Ok(()), expected));
+        }
+        assert_eq!(turn(&mut schema, &[1, 2]), Ok(()));
+        assert_eq!(schema.changes(), [Change::Added(1)]);
     }
 }

@@ -283,7 +283,7 @@ impl Watched {
         self.space.put(7, latest.stuck.into(), columns);
         match latest.outcome {
             _ if latest.stuck => Err(SampleError::Stuck),
-            Some(Ok(())) => self.space.finish(),
+            Some(Ok(())) => self.space.finish(columns),
             Some(Err(error)) => Err(error),
             None => Ok(()),
         }

@@ -205,7 +205,7 @@ impl Chip {
         self.own.put(1, latest.stuck.into(), columns);
         let put = latest.value.put(&mut self.rows, columns);
         let stuck = if latest.stuck { Err(SampleError::Stuck) } else { Ok(()) };
-        let own = self.own.finish();
+        let own = self.own.finish(columns);
         self.standing.set(stuck.and(latest.outcome.unwrap_or(Ok(()))).and(put).and(own));
     }
 

@@ -68,7 +68,7 @@ impl Source for Load {
         self.fields.begin();
         let [one, five, fifteen] = [one, five, fifteen].map(word_of_f64);
         self.fields.put_all([one, five, fifteen, tasks_runnable, tasks], columns);
-        self.fields.finish()
+        self.fields.finish(columns)
     }
 }
 

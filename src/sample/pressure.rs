@@ -128,7 +128,7 @@ impl Source for Pressure {
             }
             fields.put(first + 3, stall.total_us, columns);
         });
-        parsed.and(fields.finish())
+        parsed.and(fields.finish(columns))
     }
 }
 

@@ -12,6 +12,10 @@ use super::columns::{Column, Columns};
 /// lines the kernel does not take away while it runs. It is more likely that the text was cut.
 pub(super) const PATIENCE_TURNS: u32 = 16;
 
+/// A row that was refused its columns asks again every so many turns: room may have been made, or
+/// the name that had its series be gone. They do not all ask at the same turn.
+pub(super) const RETRY_TURNS: u32 = 64;
+
 /// What a row is registered as: its columns and a word that does not change while it lives.
 pub(super) type Registered<const N: usize> = Result<([Column; N], u8), SampleError>;
 
@@ -122,6 +126,9 @@ impl<const N: usize> Rows<N> {
         let expected = self.rows.get(self.next);
         let is_it = |row: &Row<N>| name_of(&self.names, row) == name && row.shape == shape;
         let index = if expected.is_some_and(is_it) {
+            if self.refused > 0 && self.asks_again(self.next) {
+                self.ask_again(self.next, columns, register);
+            }
             self.next
         } else {
             self.place(name, shape, columns, register)?
@@ -163,15 +170,7 @@ impl<const N: usize> Rows<N> {
             }
             None => before.len(),
         };
-        let registered = register(columns).and_then(|(taken, fixed)| {
-            // Two names may come to one metric once odd characters are replaced. If both had the
-            // column, the end of one would leave the other writing where it has no right to.
-            let mine = |row: &Row<N>| {
-                row.columns[0] != Column::NONE && row.columns.first() == taken.first()
-            };
-            let ambiguous = self.rows.iter().any(mine);
-            if ambiguous { Err(SampleError::Ambiguous) } else { Ok((taken, fixed)) }
-        });
+        let registered = self.take(columns, register);
         let refused = registered.err();
         self.refused += usize::from(refused.is_some());
         let (taken, fixed) = registered.unwrap_or(([Column::NONE; N], 0));
@@ -182,6 +181,46 @@ impl<const N: usize> Rows<N> {
         let row = Row { name_at, name_len, columns, turn, line: 0, refused, shape, fixed };
         self.rows.insert(index, row);
         Some(index)
+    }
+
+    /// Registers a row, whose columns must not be those of another.
+    fn take(
+        &self,
+        columns: &mut Columns<'_>,
+        register: impl FnOnce(&mut Columns<'_>) -> Registered<N>,
+    ) -> Registered<N> {
+        let (taken, fixed) = register(columns)?;
+        // Two names may come to one metric once odd characters are replaced. If both had the
+        // column, the end of one would leave the other writing where it has no right to.
+        let has_it =
+            |row: &Row<N>| row.columns[0] != Column::NONE && row.columns.first() == taken.first();
+        if self.rows.iter().any(has_it) { Err(SampleError::Ambiguous) } else { Ok((taken, fixed)) }
+    }
+
+    /// Whether the row at `index` was refused its columns and this is a turn at which it asks again.
+    #[cold]
+    fn asks_again(&self, index: usize) -> bool {
+        let is_due = |row: &Row<N>| {
+            row.refused.is_some() && self.turn.wrapping_add(row.line).is_multiple_of(RETRY_TURNS)
+        };
+        self.rows.get(index).is_some_and(is_due)
+    }
+
+    /// Registers the row at `index`, which was refused, anew.
+    #[cold]
+    fn ask_again(
+        &mut self,
+        index: usize,
+        columns: &mut Columns<'_>,
+        register: impl FnOnce(&mut Columns<'_>) -> Registered<N>,
+    ) {
+        let registered = self.take(columns, register);
+        let Some(row) = self.rows.get_mut(index) else { return };
+        row.refused = registered.err();
+        if let Ok((taken, fixed)) = registered {
+            (row.columns, row.fixed) = (taken, fixed);
+            self.refused -= 1;
+        }
     }
 
     /// Ends the series of the row at `index` and removes it.
@@ -215,7 +254,6 @@ impl<const N: usize> Rows<N> {
         self.outcome
     }
 
-    /// Ends the series of the rows that have been missing for long enough.
     /// Lays rows and names in the order of their lines, without the names of rows that are gone.
     #[cold]
     fn put_in_order(&mut self) {
@@ -228,6 +266,7 @@ impl<const N: usize> Rows<N> {
         }
     }
 
+    /// Ends the series of the rows that have been missing for long enough.
     #[cold]
     fn drop_gone(&mut self, columns: &mut Columns<'_>) {
         let (turn, patience) = (self.turn, self.patience);
@@ -360,6 +399,58 @@ mod tests {
         assert_eq!(feed.values(), "a");
         assert_eq!(feed.turn("a", true), Ok(()));
         assert_eq!((feed.values().as_str(), feed.schema.len()), ("a", 1));
+    }
+
+    #[test]
+    fn row_that_was_refused_asks_again_until_the_series_is_free() {
+        let mut feed = Feed::new(9);
+        for _ in 0..2 * RETRY_TURNS {
+            assert_eq!(feed.turn("aA", true), Err(SampleError::Ambiguous));
+            assert_eq!(feed.values(), "a");
+        }
+        assert!(feed.schema.changes().is_empty(), "asking in vain leaves no trace");
+        let turns = (0..=RETRY_TURNS).take_while(|_| feed.turn("A", true).is_err()).count();
+        assert!(turns <= RETRY_TURNS as usize);
+        assert_eq!((feed.values().as_str(), feed.schema.len()), ("A", 1));
+        assert_eq!((feed.turn("A", true), feed.values().as_str()), (Ok(()), "A"));
+    }
+
+    #[test]
+    fn row_for_which_there_was_no_room_gets_its_columns_when_there_is() {
+        let full = |free| {
+            let mut schema = Schema::new();
+            for index in free..crate::record::COLUMNS_MAX {
+                schema.add(&format!("disk/{index}"), "read_ms").expect("room");
+            }
+            schema
+        };
+        let (mut schema, mut record) = (full(1), Record::default());
+        let mut rows = Rows::<2>::new(9);
+        let mut turn = |schema: &mut Schema| {
+            schema.clear_changes();
+            record.clear();
+            record.set_columns(schema.width());
+            rows.begin();
+            let mut columns = Columns::new(schema, &mut record);
+            for name in ["a", "b"] {
+                let row = rows.row(name.as_bytes(), 0, &mut columns, |columns| {
+                    let object = format!("nic/{name}");
+                    let metrics = ["receive_bytes", "transmit_bytes"];
+                    Ok((columns.add_all(&object, &metrics, |_| true)?, 0))
+                });
+                row.expect("within the limit").put(&[1, 2], &mut columns);
+            }
+            rows.finish(true, &mut columns)
+        };
+        for _ in 0..2 * RETRY_TURNS {
+            assert_eq!(turn(&mut schema), Err(SampleError::Refused));
+            assert!(schema.changes().is_empty(), "a row that has no room takes none");
+        }
+        (1..4).for_each(|column| schema.end(column));
+        let turns = (0..=RETRY_TURNS).take_while(|_| turn(&mut schema).is_err()).count();
+        assert!(turns <= RETRY_TURNS as usize);
+        assert!(schema.column("nic/a", "receive_bytes").is_some());
+        assert!(schema.column("nic/b", "transmit_bytes").is_some());
     }
 
     #[test]

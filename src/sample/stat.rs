@@ -201,7 +201,7 @@ impl Source for Stat {
                 }
             }
         });
-        let parsed = parsed.and(totals.finish()).and(all_cpus.finish());
+        let parsed = parsed.and(totals.finish(columns)).and(all_cpus.finish(columns));
         // The other lines stand behind those of the CPUs: if all are there, so are the CPUs.
         parsed.and(cpus.finish(parsed.is_ok(), columns))
     }

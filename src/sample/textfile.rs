@@ -151,7 +151,7 @@ impl Source for Textfile {
         self.own.put(1, latest.stuck.into(), columns);
         let stuck = if latest.stuck { Err(SampleError::Stuck) } else { Ok(()) };
         let looked = latest.outcome.unwrap_or(Ok(()));
-        self.standing.set(stuck.and(looked).and(self.own.finish()));
+        self.standing.set(stuck.and(looked).and(self.own.finish(columns)));
         let mut outcome = self.standing.outcome();
         if !latest.value.complete {
             // Where the directory cannot be listed, no file has been seen to be gone.
@@ -216,7 +216,7 @@ impl Followed {
         let mut own_outcome = Ok(());
         if let Some(mtime_seconds) = file.mtime_seconds {
             own.put(2, word_of_f64(mtime_seconds), columns);
-            own_outcome = own.finish();
+            own_outcome = own.finish(columns);
         }
         let put = file.exposition.readings.put_as(rows, columns, |name, kind, columns| {
             let name = str::from_utf8(name).map_err(|_| SampleError::Malformed)?;

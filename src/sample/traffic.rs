@@ -135,7 +135,7 @@ impl Traffic {
         let numbers = read?;
         self.fields.begin();
         self.fields.put_given(numbers, columns);
-        self.fields.finish()
+        self.fields.finish(columns)
     }
 
     fn read(&mut self, columns: &mut Columns<'_>) -> Result<[Option<u64>; NUMBERS], SampleError> {

@@ -61,7 +61,7 @@ impl Source for Up {
         let Uptime { uptime_seconds, idle_seconds } = parse(self.file.read()?)?;
         self.fields.begin();
         self.fields.put_all([uptime_seconds, idle_seconds].map(word_of_f64), columns);
-        self.fields.finish()
+        self.fields.finish(columns)
     }
 }
 

@@ -214,7 +214,7 @@ impl Pool {
         } else {
             self.state.put(&latest.value.state, columns)
         };
-        outcome.and(state).and(self.fields.finish())
+        outcome.and(state).and(self.fields.finish(columns))
     }
 
     fn end(&mut self, columns: &mut Columns<'_>) {
