@@ -114,6 +114,20 @@ catalog! {
         "block_health_stuck" Gauge Flag U64, "tachograph_block_health_stuck", "1 while reading the state of the disks takes longer than it may.";
         "textfile_age_ms" Gauge Milliseconds U64, "tachograph_textfile_age_seconds", "Time since the directory of text files was last looked at.";
         "textfile_stuck" Gauge Flag U64, "tachograph_textfile_stuck", "1 while reading the text files takes longer than it may.";
+        "cpu_usage_us" Counter Microseconds U64, "tachograph_cpu_usage_seconds_total", "CPU time that all CPUs have used, as the root control group counts it.";
+        "cpu_user_us" Counter Microseconds U64, "tachograph_cpu_usage_user_seconds_total", "CPU time of all CPUs in user mode, low priority included, as the root control group counts it.";
+        "cpu_system_us" Counter Microseconds U64, "tachograph_cpu_usage_system_seconds_total", "CPU time of all CPUs in the kernel, interrupts included, as the root control group counts it.";
+        "cpu_nice_us" Counter Microseconds U64, "tachograph_cpu_usage_nice_seconds_total", "CPU time of all CPUs in user mode at low priority; part of user.";
+        "cpu_force_idle_us" Counter Microseconds U64, "tachograph_cpu_force_idle_seconds_total", "Time that CPUs were kept idle so as not to share a core with a task that does not trust theirs.";
+        "netstat_Tcp_CurrEstab" Gauge Count U64, "node_netstat_Tcp_CurrEstab", "Statistic TcpCurrEstab.";
+        "netstat_Ip_Forwarding" Gauge Count U64, "node_netstat_Ip_Forwarding", "Statistic IpForwarding: 1 forwards, 2 does not.";
+        "netstat_*Octets" Counter Bytes U64, "node_netstat_*Octets", "Statistic *Octets.";
+        "netstat_*" Counter Count U64, "node_netstat_*", "Statistic *.";
+        "sockstat_sockets_used" Gauge Count U64, "node_sockstat_sockets_used", "Number of IPv4 sockets in use.";
+        "sockstat_*_mem_bytes" Gauge Bytes U64, "node_sockstat_*_mem_bytes", "Number of * sockets in state mem_bytes.";
+        "sockstat_*_mem" Gauge Pages U64, "node_sockstat_*_mem", "Number of * sockets in state mem.";
+        "sockstat_*_memory" Gauge Bytes U64, "node_sockstat_*_memory", "Number of * sockets in state memory.";
+        "sockstat_*" Gauge Count U64, "node_sockstat_*", "Sockets by protocol and state: *.";
         "pressure_*_avg300_percent" Gauge Percent F64, "tachograph_pressure_*_avg300_ratio", "Share of the last 300 s in which tasks were held up, by resource and by some or all of them.";
     }
     Cpu {
@@ -127,6 +141,26 @@ catalog! {
         "steal_ticks" Counter Ticks U64, "node_cpu_seconds_total" { mode = "steal" }, "Seconds the CPUs spent in each mode.";
         "guest_ticks" Counter Ticks U64, "node_cpu_guest_seconds_total" { mode = "user" }, "Seconds the CPUs spent in guests (VMs) for each mode.";
         "guest_nice_ticks" Counter Ticks U64, "node_cpu_guest_seconds_total" { mode = "nice" }, "Seconds the CPUs spent in guests (VMs) for each mode.";
+        "run_ns" Counter Nanoseconds U64, "node_schedstat_running_seconds_total", "Number of seconds CPU spent running a process.";
+        "wait_ns" Counter Nanoseconds U64, "node_schedstat_waiting_seconds_total", "Number of seconds spent by processing waiting for this CPU.";
+        "timeslices" Counter Count U64, "node_schedstat_timeslices_total", "Number of timeslices executed by CPU.";
+        "cpuacct_user_ns" Counter Nanoseconds U64, "tachograph_cpuacct_seconds_total" { mode = "user" }, "Busy time of the CPU by mode, as the root group of cpuacct counts it.";
+        "cpuacct_system_ns" Counter Nanoseconds U64, "tachograph_cpuacct_seconds_total" { mode = "system" }, "Busy time of the CPU by mode, as the root group of cpuacct counts it.";
+        "softirq_hi" Counter Count U64, "node_softirqs_functions_total" { type = "HI" }, "Softirq counts per CPU.";
+        "softirq_timer" Counter Count U64, "node_softirqs_functions_total" { type = "TIMER" }, "Softirq counts per CPU.";
+        "softirq_net_tx" Counter Count U64, "node_softirqs_functions_total" { type = "NET_TX" }, "Softirq counts per CPU.";
+        "softirq_net_rx" Counter Count U64, "node_softirqs_functions_total" { type = "NET_RX" }, "Softirq counts per CPU.";
+        "softirq_block" Counter Count U64, "node_softirqs_functions_total" { type = "BLOCK" }, "Softirq counts per CPU.";
+        "softirq_irq_poll" Counter Count U64, "node_softirqs_functions_total" { type = "IRQ_POLL" }, "Softirq counts per CPU.";
+        "softirq_tasklet" Counter Count U64, "node_softirqs_functions_total" { type = "TASKLET" }, "Softirq counts per CPU.";
+        "softirq_sched" Counter Count U64, "node_softirqs_functions_total" { type = "SCHED" }, "Softirq counts per CPU.";
+        "softirq_hrtimer" Counter Count U64, "node_softirqs_functions_total" { type = "HRTIMER" }, "Softirq counts per CPU.";
+        "softirq_rcu" Counter Count U64, "node_softirqs_functions_total" { type = "RCU" }, "Softirq counts per CPU.";
+        "scaling_freq_khz" Gauge Kilohertz U64, "node_cpu_scaling_frequency_hertz", "Current scaled CPU thread frequency in hertz.";
+        "scaling_freq_min_khz" Gauge Kilohertz U64, "node_cpu_scaling_frequency_min_hertz", "Minimum scaled CPU thread frequency in hertz.";
+        "scaling_freq_max_khz" Gauge Kilohertz U64, "node_cpu_scaling_frequency_max_hertz", "Maximum scaled CPU thread frequency in hertz.";
+        "freq_min_khz" Gauge Kilohertz U64, "node_cpu_frequency_min_hertz", "Minimum CPU thread frequency in hertz.";
+        "freq_max_khz" Gauge Kilohertz U64, "node_cpu_frequency_max_hertz", "Maximum CPU thread frequency in hertz.";
     }
     Nic {
         "receive_bytes" Counter Bytes U64, "node_network_receive_bytes_total", "Network device statistic receive_bytes.";
@@ -239,6 +273,18 @@ catalog! {
         "age_ms" Gauge Milliseconds U64, "tachograph_pool_age_seconds", "How long ago the files of the pool were read.";
         "state=*" Gauge Flag U64, "tachograph_pool_state_info", "1 while the pool is in this state.";
     }
+    Numa {
+        "meminfo_*_bytes" Gauge Bytes U64, "node_memory_numa_*", "Memory information field *.";
+        "meminfo_HugePages_*" Gauge Count U64, "node_memory_numa_HugePages_*", "Memory information field HugePages_*.";
+        "numastat_*" Counter Count U64, "node_memory_numa_*_total", "Memory information field *_total.";
+    }
+    Interrupt {
+        "interrupts" Counter Count U64, "tachograph_interrupt_total", "Interrupts of a kind that is not counted by CPU.";
+        "cpu*" Counter Count U64, "node_interrupts_total", "Interrupt details.";
+        "controller=*" Gauge Flag U64, "tachograph_interrupt_controller_info", "1 for the interrupt controller that it comes through.";
+        "devices=*" Gauge Flag U64, "tachograph_interrupt_devices_info", "1 for the devices that have asked for it.";
+        "description=*" Gauge Flag U64, "tachograph_interrupt_description_info", "1 for what the kernel says that it is.";
+    }
     Tachograph {
         "ticks" Counter Count U64, "tachograph_ticks_total", "Ticks taken since the recorder started.";
         "ticks_missed" Counter Count U64, "tachograph_ticks_missed_total", "Ticks that were due and not taken since the recorder started.";
@@ -297,13 +343,14 @@ mod tests {
         for line in CATALOG {
             assert!(names.insert((line.class, line.name)), "{} twice", line.name);
             assert!(samples.insert((line.family, line.label)), "{} has two lines", line.family);
-            let is_info = line.name.ends_with("=*");
-            let stars = line.name.matches('*').count() - usize::from(is_info);
+            // The string of `key=*` and the CPU of an interrupt become labels.
+            let is_label = line.name.ends_with("=*") || line.name == "cpu*";
+            let stars = line.name.matches('*').count() - usize::from(is_label);
             assert_eq!(stars, line.family.matches('*').count(), "{}", line.name);
             assert!(line.name.matches('*').count() <= 1, "{}", line.name);
             assert!(!line.help.is_empty());
             let total = line.family.ends_with("_total");
-            let kernel_named = line.name.ends_with('*') || line.family.starts_with("node_zfs_");
+            let kernel_named = line.name.contains('*') || line.family.starts_with("node_zfs_");
             assert!(total == (line.kind == Kind::Counter) || kernel_named, "{}", line.family);
         }
     }

@@ -82,6 +82,8 @@ coded! {
         Flag = 11 "flag",
         /// Pages of memory.
         Pages = 12 "pages",
+        /// Thousands of hertz.
+        Kilohertz = 13 "kilohertz",
         /// Thousandths of a degree Celsius.
         Millicelsius = 14 "millicelsius",
         /// Thousandths of what the metric is about: volts, amperes, per cent.
@@ -92,12 +94,13 @@ coded! {
 }
 
 impl Unit {
-    /// What a stored value is multiplied with to give the base unit (bytes, seconds, ratio, degrees), and
-    /// the divisor; one of the two is 1, so that the result is exact where it can be.
+    /// What a stored value is multiplied with to give the base unit (bytes, seconds, hertz, ratio,
+    /// degrees), and the divisor; one of the two is 1, so that the result is exact where it can be.
     #[must_use]
     pub const fn to_base(self) -> (f64, f64) {
         match self {
             Self::Sectors => (512.0, 1.0),
+            Self::Kilohertz => (1e3, 1.0),
             Self::Milliseconds | Self::Millicelsius | Self::Thousandths => (1.0, 1e3),
             Self::Microseconds | Self::Millionths => (1.0, 1e6),
             Self::Nanoseconds => (1.0, 1e9),
@@ -140,6 +143,11 @@ coded! {
         /// A chip that measures, `sensor/platform_coretemp_0`, or one of its sensors,
         /// `sensor/platform_coretemp_0/temp1`.
         Sensor = 9 "sensor",
+        /// A node of memory and the CPUs near it, `numa/0`.
+        Numa = 10 "numa",
+        /// An interrupt by its number or the kernel's short name for it, `interrupt/24`,
+        /// `interrupt/LOC`.
+        Interrupt = 11 "interrupt",
         /// A text file of metrics, by its name without `.prom`: `textfile/backup`.
         Textfile = 12 "textfile",
         /// A ZFS pool, `pool/tank`.

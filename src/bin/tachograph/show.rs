@@ -61,6 +61,7 @@ pub(crate) fn value(value: Value, unit: Unit) -> String {
         Unit::Seconds => format!("{value} s"),
         Unit::Flag if number == 0.0 => "no".to_owned(),
         Unit::Flag => "yes".to_owned(),
+        Unit::Kilohertz => format!("{:.2} GHz", number / 1e6),
         Unit::Percent => format!("{number:.2} %"),
         Unit::Millicelsius => format!("{:.1} °C", number / 1e3),
         Unit::Thousandths => format!("{:.3}", number / 1e3),
@@ -105,6 +106,7 @@ mod tests {
         assert_eq!(value(Value::U64(0), Unit::Milliseconds), "0 s");
         assert_eq!(value(Value::U64(1), Unit::Flag), "yes");
         assert_eq!(value(Value::F64(-5500.0), Unit::Millicelsius), "-5.5 °C");
+        assert_eq!(value(Value::U64(2_400_000), Unit::Kilohertz), "2.40 GHz");
         assert_eq!(value(Value::F64(0.5), Unit::Count), "0.5");
     }
 }
