@@ -6,7 +6,7 @@ use std::{error, fmt};
 use super::source::Source;
 use super::{
     Sampling, block_health, datastore, diskstats, filesystem, hwmon, loadavg, meminfo, net_dev,
-    pressure, stat, textfile, uptime, vmstat, zfs_pool,
+    netstat, pressure, snmp6, sockstat, stat, textfile, uptime, vmstat, zfs_pool,
 };
 
 /// A source's name, and what it is for.
@@ -94,6 +94,36 @@ pub const SOURCES: &[SourceInfo] = &[
         help: "State of each ZFS pool, and its traffic where ZFS counts it.",
         make: |sampling, period| vec![Box::new(zfs_pool::ZfsPools::new(&sampling.roots, period))],
         divisor: 1,
+    },
+    SourceInfo {
+        name: "sockstat",
+        help: "Sockets by protocol, and the memory that they hold.",
+        make: |sampling, _| {
+            let roots = &sampling.roots;
+            let has_ipv6 = roots.procfs.join("net/sockstat6").exists();
+            let files = [false, true].into_iter().filter(|is_ipv6| !is_ipv6 || has_ipv6);
+            files.map(|is_ipv6| Box::new(sockstat::Sockstat::new(roots, is_ipv6)) as _).collect()
+        },
+        divisor: 1,
+    },
+    SourceInfo {
+        name: "snmp",
+        help: "Errors, traffic and connections of the network protocols.",
+        make: |sampling, _| {
+            let roots = &sampling.roots;
+            let mut files: Vec<Box<dyn Source>> = vec![Box::new(netstat::Netstat::snmp(roots))];
+            if roots.procfs.join("net/snmp6").exists() {
+                files.push(Box::new(snmp6::Snmp6::new(roots)));
+            }
+            files
+        },
+        divisor: 5,
+    },
+    SourceInfo {
+        name: "netstat",
+        help: "What TCP and IP lost or repeated, and why.",
+        make: |sampling, _| vec![Box::new(netstat::Netstat::extensions(&sampling.roots))],
+        divisor: 5,
     },
     SourceInfo {
         name: "hwmon",
