@@ -15,6 +15,8 @@ mod background;
 mod backing;
 mod block_health;
 mod columns;
+mod cpuacct;
+mod cputime;
 mod datastore;
 mod diskstats;
 mod error;
@@ -33,10 +35,12 @@ mod netstat;
 mod place;
 mod pressure;
 mod readings;
+mod root_cpu_stat;
 mod rows;
 mod sampler;
 mod sampling;
 mod scan;
+mod schedstat;
 mod selection;
 mod snmp6;
 mod sockstat;
@@ -63,6 +67,7 @@ pub use selection::{SOURCES, Selection, SourceInfo, UnknownSource};
 /// The parsers by themselves, for tests and fuzzing: bytes in, what each line says out.
 #[doc(hidden)]
 pub mod parse {
+    pub use super::cpuacct::{Busy, parse as cpuacct};
     pub use super::diskstats::{Device, parse as diskstats, parse_one as block_stat};
     pub use super::exposition::Exposition;
     pub use super::loadavg::{Loadavg, parse as loadavg};
@@ -71,6 +76,8 @@ pub mod parse {
     pub use super::net_dev::{Interface, parse as net_dev};
     pub use super::netstat::{Statistic, parse as netstat};
     pub use super::pressure::{Stall, parse as pressure};
+    pub use super::root_cpu_stat::{Time as CpuTime, parse as root_cpu_stat};
+    pub use super::schedstat::{Cpu as SchedCpu, parse as schedstat};
     pub use super::snmp6::parse as snmp6;
     pub use super::sockstat::{Sockets, parse as sockstat};
     pub use super::stat::{Cpu, Line as StatLine, Total, parse as stat};

@@ -5,8 +5,8 @@ use std::{error, fmt};
 
 use super::source::Source;
 use super::{
-    Sampling, block_health, datastore, diskstats, filesystem, hwmon, loadavg, meminfo, net_dev,
-    netstat, pressure, snmp6, sockstat, stat, textfile, uptime, vmstat, zfs_pool,
+    Sampling, block_health, cputime, datastore, diskstats, filesystem, hwmon, loadavg, meminfo,
+    net_dev, netstat, pressure, snmp6, sockstat, stat, textfile, uptime, vmstat, zfs_pool,
 };
 
 /// A source's name, and what it is for.
@@ -93,6 +93,12 @@ pub const SOURCES: &[SourceInfo] = &[
         name: "zfs_pool",
         help: "State of each ZFS pool, and its traffic where ZFS counts it.",
         make: |sampling, period| vec![Box::new(zfs_pool::ZfsPools::new(&sampling.roots, period))],
+        divisor: 1,
+    },
+    SourceInfo {
+        name: "cputime",
+        help: "CPU time finer than ticks, of all CPUs and of each.",
+        make: |sampling, _| cputime::sources(&sampling.roots),
         divisor: 1,
     },
     SourceInfo {
