@@ -15,6 +15,7 @@ mod background;
 mod backing;
 mod block_health;
 mod columns;
+mod cpu_table;
 mod cpuacct;
 mod cputime;
 mod datastore;
@@ -27,6 +28,7 @@ mod filesystem;
 mod filter;
 mod hwmon;
 mod info;
+mod interrupts;
 mod loadavg;
 mod meminfo;
 mod mounts;
@@ -44,6 +46,7 @@ mod schedstat;
 mod selection;
 mod snmp6;
 mod sockstat;
+mod softirqs;
 mod source;
 mod space;
 mod stat;
@@ -67,6 +70,7 @@ pub use selection::{SOURCES, Selection, SourceInfo, UnknownSource};
 /// The parsers by themselves, for tests and fuzzing: bytes in, what each line says out.
 #[doc(hidden)]
 pub mod parse {
+    pub use super::cpu_table::{Counts as CpuCounts, Line as CpuLine, parse as cpu_table};
     pub use super::cpuacct::{Busy, parse as cpuacct};
     pub use super::diskstats::{Device, parse as diskstats, parse_one as block_stat};
     pub use super::exposition::Exposition;

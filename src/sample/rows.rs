@@ -113,6 +113,11 @@ impl<const N: usize> Rows<N> {
         self.rows.is_empty()
     }
 
+    /// Whether there is one row, and it has this name.
+    pub(super) fn is_only(&self, name: &[u8]) -> bool {
+        matches!(&self.rows[..], [row] if name_of(&self.names, row) == name)
+    }
+
     /// The row of the next line, registered if it is new or its shape has changed; `None` at the
     /// limit.
     #[inline]
@@ -252,6 +257,15 @@ impl<const N: usize> Rows<N> {
             return self.outcome.and(refused.map_or(Ok(()), Err));
         }
         self.outcome
+    }
+
+    /// Ends the series of all rows: what they are of is gone.
+    pub(super) fn end(&mut self, columns: &mut Columns<'_>) {
+        self.rows
+            .drain(..)
+            .for_each(|row| row.columns.iter().for_each(|&column| columns.end(column)));
+        self.names.clear();
+        self.refused = 0;
     }
 
     /// Lays rows and names in the order of their lines, without the names of rows that are gone.

@@ -5,8 +5,9 @@ use std::{error, fmt};
 
 use super::source::Source;
 use super::{
-    Sampling, block_health, cputime, datastore, diskstats, filesystem, hwmon, loadavg, meminfo,
-    net_dev, netstat, pressure, snmp6, sockstat, stat, textfile, uptime, vmstat, zfs_pool,
+    Sampling, block_health, cputime, datastore, diskstats, filesystem, hwmon, interrupts, loadavg,
+    meminfo, net_dev, netstat, pressure, snmp6, sockstat, softirqs, stat, textfile, uptime, vmstat,
+    zfs_pool,
 };
 
 /// A source's name, and what it is for.
@@ -154,6 +155,18 @@ pub const SOURCES: &[SourceInfo] = &[
             directory.map(source).into_iter().collect()
         },
         divisor: 5,
+    },
+    SourceInfo {
+        name: "softirqs",
+        help: "How often each CPU did each kind of deferred work.",
+        make: |sampling, _| vec![Box::new(softirqs::Softirqs::new(&sampling.roots))],
+        divisor: 0,
+    },
+    SourceInfo {
+        name: "interrupts",
+        help: "How often each CPU was interrupted, by interrupt.",
+        make: |sampling, _| vec![Box::new(interrupts::Interrupts::new(&sampling.roots))],
+        divisor: 0,
     },
 ];
 
