@@ -17,6 +17,7 @@ mod block_health;
 mod columns;
 mod cpu_table;
 mod cpuacct;
+mod cpufreq;
 mod cputime;
 mod datastore;
 mod diskstats;
@@ -72,6 +73,7 @@ pub use selection::{SOURCES, Selection, SourceInfo, UnknownSource};
 pub mod parse {
     pub use super::cpu_table::{Counts as CpuCounts, Line as CpuLine, parse as cpu_table};
     pub use super::cpuacct::{Busy, parse as cpuacct};
+    pub use super::cpufreq::parse as frequency;
     pub use super::diskstats::{Device, parse as diskstats, parse_one as block_stat};
     pub use super::exposition::Exposition;
     pub use super::loadavg::{Loadavg, parse as loadavg};

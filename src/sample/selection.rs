@@ -5,9 +5,9 @@ use std::{error, fmt};
 
 use super::source::Source;
 use super::{
-    Sampling, block_health, cputime, datastore, diskstats, filesystem, hwmon, interrupts, loadavg,
-    meminfo, net_dev, netstat, pressure, snmp6, sockstat, softirqs, stat, textfile, uptime, vmstat,
-    zfs_pool,
+    Sampling, block_health, cpufreq, cputime, datastore, diskstats, filesystem, hwmon, interrupts,
+    loadavg, meminfo, net_dev, netstat, pressure, snmp6, sockstat, softirqs, stat, textfile,
+    uptime, vmstat, zfs_pool,
 };
 
 /// A source's name, and what it is for.
@@ -167,6 +167,15 @@ pub const SOURCES: &[SourceInfo] = &[
         help: "How often each CPU was interrupted, by interrupt.",
         make: |sampling, _| vec![Box::new(interrupts::Interrupts::new(&sampling.roots))],
         divisor: 0,
+    },
+    SourceInfo {
+        name: "cpufreq",
+        help: "Frequency of each CPU, and its limits.",
+        make: |sampling, period| {
+            let source = cpufreq::Cpufreq::new(&sampling.roots, period);
+            source.into_iter().map(|source| Box::new(source) as _).collect()
+        },
+        divisor: 5,
     },
 ];
 
