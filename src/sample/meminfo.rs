@@ -45,7 +45,7 @@ pub fn parse<'a>(text: &'a [u8], each: impl FnMut(Amount<'a>)) -> Result<(), Sam
 }
 
 #[inline]
-fn line<'a>(scan: &mut Scanner<'a>) -> Result<Option<Amount<'a>>, SampleError> {
+pub(super) fn line<'a>(scan: &mut Scanner<'a>) -> Result<Option<Amount<'a>>, SampleError> {
     let name = scan.name_before(b':')?;
     let value = scan.number()?;
     if scan.at_line_end() {
@@ -59,7 +59,7 @@ fn line<'a>(scan: &mut Scanner<'a>) -> Result<Option<Amount<'a>>, SampleError> {
 }
 
 /// The metric's name: `Active(anon)` becomes `meminfo_Active_anon_bytes`.
-fn metric(amount: Amount<'_>) -> String {
+pub(super) fn metric(amount: Amount<'_>) -> String {
     let mut metric = String::from("meminfo_");
     for &byte in amount.name {
         match byte {

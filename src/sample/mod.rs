@@ -35,6 +35,7 @@ mod meminfo;
 mod mounts;
 mod net_dev;
 mod netstat;
+mod numa;
 mod place;
 mod pressure;
 mod readings;
@@ -81,6 +82,9 @@ pub mod parse {
     pub use super::mounts::{DeviceNumber, Escaped, MountLine, parse as mountinfo};
     pub use super::net_dev::{Interface, parse as net_dev};
     pub use super::netstat::{Statistic, parse as netstat};
+    pub use super::numa::{
+        parse_meminfo as node_meminfo, parse_numastat as numastat, parse_online as nodes_online,
+    };
     pub use super::pressure::{Stall, parse as pressure};
     pub use super::root_cpu_stat::{Time as CpuTime, parse as root_cpu_stat};
     pub use super::schedstat::{Cpu as SchedCpu, parse as schedstat};

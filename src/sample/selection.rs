@@ -6,7 +6,7 @@ use std::{error, fmt};
 use super::source::Source;
 use super::{
     Sampling, block_health, cpufreq, cputime, datastore, diskstats, filesystem, hwmon, interrupts,
-    loadavg, meminfo, net_dev, netstat, pressure, snmp6, sockstat, softirqs, stat, textfile,
+    loadavg, meminfo, net_dev, netstat, numa, pressure, snmp6, sockstat, softirqs, stat, textfile,
     uptime, vmstat, zfs_pool,
 };
 
@@ -176,6 +176,12 @@ pub const SOURCES: &[SourceInfo] = &[
             source.into_iter().map(|source| Box::new(source) as _).collect()
         },
         divisor: 5,
+    },
+    SourceInfo {
+        name: "numa",
+        help: "Memory of each NUMA node.",
+        make: |sampling, _| vec![Box::new(numa::Numa::new(&sampling.roots))],
+        divisor: 0,
     },
 ];
 
