@@ -6,11 +6,12 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::path::Path;
 use std::time::Duration;
 
 use tachograph::record::{Record, Schema};
 use tachograph::ring::{Opening, Ring, RunDir, Words, Writer, WriterOptions};
-use tachograph::sample::{Datastore, Sampler, Sampling, Selection};
+use tachograph::sample::{Datastore, Roots, Sampler, Sampling, Selection};
 use tachograph::window::{Event, Grid, Window};
 
 thread_local! {
@@ -188,6 +189,31 @@ fn steady_tick_of_what_blocks_allocates_nothing() {
     assert_eq!(made, 0, "in {ticks} ticks");
     assert!(schema.changes().is_empty() && is_there(&schema, &record));
     assert_eq!(sampler.errors(), 0);
+}
+
+#[test]
+fn steady_tick_of_many_cpus_allocates_nothing() {
+    // On a real machine an interrupt may come to a CPU for the first time, and begin a series.
+    for name in ["vm-2cpu-6.18", "arm-64cpu-6.6"] {
+        let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hosts").join(name);
+        let roots = Roots { procfs: host.join("proc"), sysfs: host.join("sys"), rootfs: host };
+        let mut sources = Selection::none();
+        for source in ["stat", "cputime", "sockstat", "netstat", "softirqs", "interrupts", "numa"] {
+            sources.set(source, 1).expect("a source");
+        }
+        let (mut schema, mut record) = (Schema::new(), Record::default());
+        let sampling = Sampling { roots, sources, ..Sampling::default() };
+        let mut sampler = Sampler::open(&sampling, &mut schema);
+        let mut tick = |number| {
+            schema.clear_changes();
+            sampler.tick(number, false, &mut schema, &mut record);
+            assert!(schema.changes().is_empty());
+            sampler.drain_events().for_each(drop);
+        };
+        (0..200).for_each(&mut tick);
+        assert_eq!(allocations(|| (200..700).for_each(&mut tick)), 0, "{name}");
+        assert!(schema.len() > 150, "{name}: {}", schema.len());
+    }
 }
 
 #[test]
