@@ -7,7 +7,7 @@ use tachograph::sample::{SampleError, parse};
 use super::input::Input;
 
 /// The files, in the order of the first byte of an input.
-pub const FILES: [&str; 13] = [
+pub const FILES: [&str; 24] = [
     "stat",
     "meminfo",
     "loadavg",
@@ -21,6 +21,17 @@ pub const FILES: [&str; 13] = [
     "zfs-objset",
     "zfs-io",
     "zfs-state",
+    "schedstat",
+    "cpu.stat",
+    "cpuacct.usage_all",
+    "softirqs",
+    "interrupts",
+    "net/snmp",
+    "net/snmp6",
+    "net/sockstat",
+    "node0/meminfo",
+    "node0/numastat",
+    "node/online",
 ];
 
 /// Parses a text, and parses it again cut off at some place.
@@ -126,6 +137,74 @@ pub fn run(input: &[u8]) {
             assert!(found.is_err() || found.is_ok_and(|state| ours(state, text)));
             found
         }),
+        "schedstat" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::schedstat(text, |cpu| {
+                assert!(!cpu.number.is_empty() && cpu.number.iter().all(u8::is_ascii_digit));
+                found.push(cpu);
+            });
+            (found, outcome)
+        }),
+        "cpu.stat" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::root_cpu_stat(text, |time| {
+                assert!(time.which < 5);
+                found.push(time);
+            });
+            (found, outcome)
+        }),
+        "cpuacct.usage_all" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::cpuacct(text, |busy| {
+                assert!(!busy.number.is_empty() && busy.number.iter().all(u8::is_ascii_digit));
+                found.push(busy);
+            });
+            (found, outcome)
+        }),
+        "softirqs" | "interrupts" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::cpu_table(text, |line| {
+                assert!(ours(line.name, text) && !line.rest.contains(&b'\n'));
+                let left = line.counts.len();
+                let counts: Vec<_> = line.counts.collect();
+                assert!(counts.len() == left && left > 0 && (line.is_by_cpu || left == 1));
+                assert!(counts.iter().all(|(cpu, _)| cpu.iter().all(u8::is_ascii_digit)));
+                found.push((line.name, counts, line.is_by_cpu, line.rest));
+            });
+            (found, outcome)
+        }),
+        "net/snmp" => items(text, cut, |text| {
+            let mut found = Vec::new();
+            (parse::netstat(text, |statistic| found.push(statistic)), found)
+        }),
+        "net/snmp6" => items(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::snmp6(text, |statistic| {
+                assert!(statistic.protocol.ends_with(b"6"));
+                found.push(statistic);
+            });
+            (outcome, found)
+        }),
+        "net/sockstat" => items(text, cut, |text| {
+            let mut found = Vec::new();
+            (parse::sockstat(text, |sockets| found.push(sockets)), found)
+        }),
+        "node0/meminfo" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::node_meminfo(text, |amount| found.push(amount));
+            (found, outcome)
+        }),
+        "node0/numastat" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::numastat(text, |name, number| found.push((name, number)));
+            (found, outcome)
+        }),
+        "node/online" => line(text, cut, |text| {
+            let mut found = Vec::new();
+            parse::nodes_online(text, |number| found.push(number))?;
+            assert!((1..=1024).contains(&found.len()) && found.is_sorted_by(|a, b| a < b));
+            Ok(found)
+        }),
         _ => line(text, cut, |text| {
             let found = parse::block_stat(text);
             assert!(found.as_ref().is_ok_and(is_sound) || found.is_err());
@@ -147,9 +226,22 @@ fn lines<'a, T: Debug + PartialEq>(
     cut: &'a [u8],
     parse: impl Fn(&'a [u8]) -> (Vec<T>, Result<(), SampleError>),
 ) {
-    let (all, outcome) = parse(text);
+    let (all, _) = parse(text);
     assert!(all.len() <= text.iter().filter(|byte| **byte == b'\n').count());
-    let (some, cut_outcome) = parse(cut);
+    items(text, cut, |text| {
+        let (found, outcome) = parse(text);
+        (outcome, found)
+    });
+}
+
+/// A text whose lines may say many things: those that were not cut off say what they said before.
+fn items<'a, T: Debug + PartialEq>(
+    text: &'a [u8],
+    cut: &'a [u8],
+    parse: impl Fn(&'a [u8]) -> (Result<(), SampleError>, Vec<T>),
+) {
+    let (outcome, all) = parse(text);
+    let (cut_outcome, some) = parse(cut);
     assert!(all.starts_with(&some), "{some:?} is not the beginning of {all:?}");
     whole_or_cut(outcome, cut_outcome);
 }

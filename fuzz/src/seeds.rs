@@ -190,6 +190,12 @@ fn texts(hosts: &Path) -> Vec<(String, Vec<u8>)> {
             let path = match file {
                 "pressure" => "proc/pressure/io".to_owned(),
                 "block" => "sys/dev/block/254:0/stat".to_owned(),
+                "cpu.stat" if host.starts_with("vm") => "sys/fs/cgroup/unified/cpu.stat".to_owned(),
+                "cpu.stat" => "sys/fs/cgroup/cpu.stat".to_owned(),
+                "cpuacct.usage_all" => format!("sys/fs/cgroup/cpuacct/{file}"),
+                "node/online" | "node0/meminfo" | "node0/numastat" => {
+                    format!("sys/devices/system/{}", file.replacen("node0", "node/node0", 1))
+                }
                 file => format!("proc/{file}"),
             };
             let Ok(text) = fs::read(hosts.join(host).join(path)) else { continue };
