@@ -26,7 +26,7 @@ use super::{Roots, SampleError};
 /// Longest field that is believed, in bytes: a path of `PATH_MAX`, each byte of it escaped.
 const FIELD_BYTES_MAX: usize = 4 * 4096;
 
-/// No line is known to be shorter than this, so the end of the text is always found by reading on.
+/// A line may fill a page and more, so the end of the text is always found by reading on.
 const LINE_BYTES_MAX: usize = 4 << 10;
 
 /// After this many turns a file that could not be read is tried again, and one that is no file of
@@ -275,7 +275,6 @@ impl MountTable {
             }
             self.read_from = index;
             self.stamp = if file.fd().is_some_and(is_kernels) { None } else { looks };
-            // The buffer has the text still; it was not kept to let the descriptor be looked at.
             let text = file.text();
             return if text.is_empty() { Err(SampleError::Empty) } else { parse(text, each) };
         }
