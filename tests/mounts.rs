@@ -174,7 +174,6 @@ fn what_has_no_device_of_its_own_has_no_traffic() {
         ("nfs4", "network"),
         ("fuse.sshfs", "network"),
         ("fuse.mergerfs", "fuse"),
-        ("zfs", "zfs"),
         ("btrfs", "devices"),
         ("unheard-of", "none"),
     ] {
@@ -436,6 +435,60 @@ fn devices_of_a_btrfs_are_added_up() {
     assert!(of(&sampled.added, object).contains(&"reads_completed"));
     assert!(!of(&sampled.ended, object).contains(&"size_bytes"));
     assert_eq!(sampled.sampler.errors(), 0);
+}
+
+#[test]
+fn dataset_of_zfs_says_what_zfs_says_of_it() {
+    let tree = Tree::new();
+    tree.make_dir("tank/store");
+    let objset = |id: u32, dataset: &str, numbers: [u64; 4]| {
+        let [writes, nwritten, reads, nread] = numbers;
+        let text = format!(
+            "36 1 0x01 5 2160 5214787391 73405258558961\nname type data\n\
+             dataset_name 7 {dataset}\nwrites 4 {writes}\nnwritten 4 {nwritten}\n\
+             reads 4 {reads}\nnread 4 {nread}\n"
+        );
+        tree.write(format!("proc/spl/kstat/zfs/tank/objset-0x{id:x}"), text);
+    };
+    objset(0x36, "tank/store", [10, 10_000, 20, 20_480]);
+    objset(0x37, "tank/other", [1; 4]);
+    let (object, root) = ("filesystem/", line(1, "0:66", "/", "zfs tank/store"));
+    tree.mount(std::slice::from_ref(&root));
+    let mut sampled = tree.filesystems();
+    let values = sampled.until_there(object, "reads_completed");
+    assert_eq!(value(&values, object, "backing=zfs"), Some(1));
+    assert_eq!(value(&values, object, "reads_completed"), Some(20));
+    assert_eq!(value(&values, object, "read_sectors"), Some(40));
+    assert_eq!(value(&values, object, "written_sectors"), Some(10_000 / 512));
+    assert_eq!(value(&values, object, "io_ms"), None);
+    let mut stores = tree.stores(&[("s", "/tank/store", false)]);
+    let values = stores.until_there("datastore/s", "read_bytes");
+    assert_eq!(value(&values, "datastore/s", "written_bytes"), Some(10_000));
+    assert_eq!(value(&values, "datastore/s", "writes_completed"), Some(10));
+    assert_eq!(stores.sampler.errors() + sampled.sampler.errors(), 0);
+
+    // Another dataset comes to lie there.
+    tree.mount(&[line(1, "0:66", "/", "zfs tank/other")]);
+    let values = sampled.until_is(object, "reads_completed", 1);
+    assert_eq!(value(&values, object, "device=tank/other"), Some(1));
+    stores.until_is("datastore/s", "written_bytes", 1);
+    assert!(of(&stores.ended, "datastore/s").contains(&"written_bytes"));
+    assert!(of(&stores.added, "datastore/s").contains(&"written_bytes"));
+
+    // What has no traffic comes to lie there.
+    tree.mount(&[line(1, "0:66", "/", "tmpfs none")]);
+    let values = stores.until_is("datastore/s", "fstype=tmpfs", 1);
+    assert_eq!(value(&values, "datastore/s", "read_bytes"), None);
+
+    // What ZFS does not say is absent; the space is there.
+    tree.mount(std::slice::from_ref(&root));
+    stores.until_there("datastore/s", "read_bytes");
+    fs::remove_dir_all(tree.0.join("proc/spl")).expect("it was there");
+    let values =
+        stores.until("absent", |values| value(values, "datastore/s", "read_bytes").is_none());
+    assert!(value(&values, "datastore/s", "size_bytes").is_some());
+    assert_eq!(value(&values, "datastore/s", "mounted"), Some(1));
+    assert_eq!(stores.sampler.failing(), 1);
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! What a file system lies on, and which block devices those are.
+//! What a file system lies on, and which block devices or which dataset that is.
 //!
 //! Most have one block device, and its number is the file system's. A btrfs may have several; it has
 //! a number of its own, and its devices stand in `/sys/fs/btrfs/UUID/devices`. What has no block
-//! device of its own has no traffic that the kernel would count for it.
+//! device of its own has no traffic that the kernel would count for it, unless it is a dataset of
+//! ZFS, which counts by itself.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,6 +12,8 @@ use std::path::Path;
 
 use super::mounts::{DeviceNumber, Mount, below};
 use super::scan::first_line;
+use super::zfs::DatasetIo;
+use super::zfs_dataset::DatasetReader;
 use super::{Roots, SampleError};
 
 /// Most btrfs file systems that are looked through, and most devices of one that are summed up.
@@ -91,16 +94,42 @@ impl Backing {
     }
 }
 
-/// Puts the block devices under `mount` into `devices`, in order; none if it has none of its own.
-pub(super) fn find_devices(mount: &Mount, roots: &Roots, devices: &mut Vec<DeviceNumber>) {
-    devices.clear();
-    match Backing::of(mount) {
-        Backing::Device => devices.push(mount.number),
-        Backing::Devices => find_btrfs(mount, roots, devices),
-        _ => {}
+/// What was found under a file system.
+#[derive(Debug, Default)]
+pub(super) struct Under {
+    /// Its block devices, in order; none if it has none of its own.
+    pub(super) devices: Vec<DeviceNumber>,
+    /// What was read and written, if it is a dataset of ZFS.
+    pub(super) dataset: Option<Result<DatasetIo, SampleError>>,
+}
+
+/// Looks what lies under a file system, again and again.
+#[derive(Debug, Default)]
+pub(super) struct Digger {
+    /// The dataset that was asked for last, and its reader.
+    dataset: Option<(Box<[u8]>, DatasetReader)>,
+}
+
+impl Digger {
+    /// Looks what lies under `mount`. May block.
+    pub(super) fn dig(&mut self, mount: &Mount, roots: &Roots, under: &mut Under) {
+        under.devices.clear();
+        under.dataset = None;
+        match Backing::of(mount) {
+            Backing::Device => under.devices.push(mount.number),
+            Backing::Devices => find_btrfs(mount, roots, &mut under.devices),
+            Backing::Zfs => under.dataset = Some(self.reader(mount, roots).read()),
+            _ => {}
+        }
+        under.devices.sort_unstable();
+        under.devices.dedup();
     }
-    devices.sort_unstable();
-    devices.dedup();
+
+    fn reader(&mut self, mount: &Mount, roots: &Roots) -> &mut DatasetReader {
+        let kept = self.dataset.take().filter(|(name, _)| *name == mount.source);
+        let new = || (mount.source.clone(), DatasetReader::new(&roots.procfs, &mount.source));
+        &mut self.dataset.insert(kept.unwrap_or_else(new)).1
+    }
 }
 
 /// Any device of a btrfs may be the one that it is mounted by. Its name there may be a link, so if

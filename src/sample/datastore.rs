@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use crate::record::{Class, object_id};
 
 use super::background::Background;
-use super::backing::{Backing, find_devices};
+use super::backing::{Backing, Digger, Under};
 use super::columns::Columns;
 use super::fields::Fields;
 use super::info::Info;
-use super::mounts::{DeviceNumber, Mount, MountTable, below};
+use super::mounts::{Mount, MountTable, below};
 use super::place::Place;
 use super::source::Source;
 use super::space::Space;
@@ -67,7 +67,7 @@ struct Reading {
     backing: Backing,
     fs_type: Vec<u8>,
     source: Vec<u8>,
-    devices: Vec<DeviceNumber>,
+    under: Under,
 }
 
 /// Where a store is sought.
@@ -79,6 +79,7 @@ struct Seeker {
     /// Where the path led when it was last found, and length of the longest mount point of those
     /// that it was found on there.
     seen: (PathBuf, usize),
+    digger: Digger,
 }
 
 impl Seeker {
@@ -95,7 +96,7 @@ impl Seeker {
         reading.fs_type.extend_from_slice(&mount.fs_type);
         reading.source.clear();
         reading.source.extend_from_slice(&mount.source);
-        find_devices(&mount, &self.roots, &mut reading.devices);
+        self.digger.dig(&mount, &self.roots, &mut reading.under);
         reading.space = place.space()?;
         Ok(())
     }
@@ -193,6 +194,7 @@ impl Store {
             roots: self.roots.clone(),
             table: MountTable::new(&self.roots),
             seen: (PathBuf::new(), 0),
+            digger: Digger::default(),
         };
         let read = move |reading: &mut Reading| seeker.read(reading);
         self.background = Background::start("datastore", self.period, read).ok();
@@ -205,9 +207,11 @@ impl Store {
         let mut outcome = Ok(());
         state.begin();
         if let Some(Ok(())) = latest.outcome {
-            let Reading { space, backing, fs_type, source, devices } = latest.value;
-            if latest.is_new {
-                traffic.follow(devices, columns);
+            let Reading { space, backing, fs_type, source, under } = latest.value;
+            match under.dataset {
+                _ if !latest.is_new => {}
+                Some(_) => traffic.follow_dataset(source, under.dataset, columns),
+                None => traffic.follow(&under.devices, columns),
             }
             let [files, files_free] = space.files.map_or([None; 2], |files| files.map(Some));
             let bytes = [space.size_bytes, space.used_bytes(), space.available_bytes].map(Some);

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use crate::record::{Class, object_id};
 
 use super::background::Background;
-use super::backing::{Backing, find_devices};
+use super::backing::{Backing, Digger, Under};
 use super::columns::Columns;
 use super::fields::Fields;
 use super::info::Info;
-use super::mounts::{DeviceNumber, Mount, MountTable, below};
+use super::mounts::{Mount, MountTable, below};
 use super::place::Place;
 use super::source::Source;
 use super::space::Space;
@@ -162,8 +162,7 @@ impl Source for Mounted {
 #[derive(Debug, Default)]
 struct Reading {
     space: Space,
-    /// The block devices under it, if the file system keeps a list of them.
-    devices: Vec<DeviceNumber>,
+    under: Under,
 }
 
 /// One file system and its series.
@@ -224,13 +223,14 @@ impl Watched {
             return;
         }
         let (path, mount, roots) = (self.path.clone(), self.mount.clone(), roots.clone());
+        let mut digger = Digger::default();
         let read = move |reading: &mut Reading| {
             let place = Place::open(&path)?;
             // The root is what is found at its path.
             if !mount.is_root() && !place.is_on(&mount, ours) {
                 return Err(SampleError::NotMounted);
             }
-            find_devices(&mount, &roots, &mut reading.devices);
+            digger.dig(&mount, &roots, &mut reading.under);
             reading.space = place.space()?;
             Ok(())
         };
@@ -265,8 +265,16 @@ impl Watched {
         let Some(background) = &mut self.background else { return Err(SampleError::TooMany) };
         let latest = background.latest();
         let answered = latest.outcome == Some(Ok(()));
-        if answered && latest.is_new && self.backing == Backing::Devices {
-            self.traffic.follow(&latest.value.devices, columns);
+        if latest.is_new {
+            let Under { devices, dataset } = &latest.value.under;
+            match self.backing {
+                Backing::Devices if answered => self.traffic.follow(devices, columns),
+                Backing::Zfs => {
+                    let dataset = dataset.filter(|_| answered);
+                    self.traffic.follow_dataset(&self.mount.source, dataset, columns);
+                }
+                _ => {}
+            }
         }
         self.space.begin();
         if answered {

@@ -58,7 +58,6 @@ mod traffic;
 mod uptime;
 mod vmstat;
 mod zfs;
-#[allow(dead_code, reason = "the sources that use it come next")]
 mod zfs_dataset;
 mod zfs_pool;
 

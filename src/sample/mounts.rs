@@ -200,8 +200,9 @@ impl MountTable {
     /// The table of these roots, not read yet. With a root directory of another host, or of the
     /// same host seen from a container, the table is that of its first process.
     pub(super) fn new(roots: &Roots) -> Self {
-        let is_ours = roots.rootfs == Path::new("/");
-        let whose: &[&str] = if is_ours { &["self"] } else { &["1", "self"] };
+        let is_own_root = roots.rootfs == Path::new("/");
+        let is_ours = is_own_root && roots.procfs == Path::new("/proc");
+        let whose: &[&str] = if is_own_root { &["self"] } else { &["1", "self"] };
         let shown = Shown::ByLine { longest: LINE_BYTES_MAX };
         let file = |of: &&str| TextFile::new(roots.procfs.join(of).join("mountinfo"), shown);
         Self {

@@ -6,6 +6,8 @@
 //!
 //! The numbers of several devices are added up, each only where all of them have it: a sum that
 //! lacks one would be wrong. Discards write nothing and are numbers of their own.
+//!
+//! Of a dataset of ZFS these are the numbers that ZFS has of it, which were read elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,7 @@ use super::diskstats;
 use super::fields::Fields;
 use super::mounts::DeviceNumber;
 use super::text::{Shown, TextFile};
+use super::zfs::DatasetIo;
 
 /// After how many turns a device that could not be read is tried again.
 const AGAIN_TURNS: u32 = 16;
@@ -41,6 +44,10 @@ pub(super) struct Traffic {
     failed: Option<(SampleError, u32)>,
     /// Which of the devices was read last.
     last: usize,
+    /// Name of the dataset, if it is one.
+    dataset: Vec<u8>,
+    /// What was found of it last.
+    found: Option<Result<DatasetIo, SampleError>>,
 }
 
 #[derive(Debug)]
@@ -87,12 +94,22 @@ impl Traffic {
         sysfs: PathBuf,
     ) -> Self {
         let fields = Fields::new(object, metrics);
-        Self { sysfs, devices: Vec::new(), fields, per_sector, failed: None, last: 0 }
+        Self {
+            sysfs,
+            devices: Vec::new(),
+            fields,
+            per_sector,
+            failed: None,
+            last: 0,
+            dataset: Vec::new(),
+            found: None,
+        }
     }
 
     /// From now on these are the devices.
     pub(super) fn follow(&mut self, numbers: &[DeviceNumber], columns: &mut Columns<'_>) {
-        if self.devices.iter().map(|device| &device.number).eq(numbers) {
+        let are_they = self.devices.iter().map(|device| &device.number).eq(numbers);
+        if are_they && self.dataset.is_empty() {
             return;
         }
         self.end(columns);
@@ -104,11 +121,27 @@ impl Traffic {
         self.devices = numbers.iter().map(device).collect();
     }
 
+    /// From now on it is this dataset, of which this was found; `None` is nothing for now.
+    pub(super) fn follow_dataset(
+        &mut self,
+        dataset: &[u8],
+        found: Option<Result<DatasetIo, SampleError>>,
+        columns: &mut Columns<'_>,
+    ) {
+        if self.dataset != dataset {
+            self.end(columns);
+            self.dataset.extend_from_slice(dataset);
+        }
+        self.found = found;
+    }
+
     /// Ends the series: nothing is known to lie under the object.
     pub(super) fn end(&mut self, columns: &mut Columns<'_>) {
         self.fields.end(columns);
         self.devices.clear();
         self.failed = None;
+        self.dataset.clear();
+        self.found = None;
     }
 
     /// The file that was read last; after a failure it is the one that failed.
@@ -116,8 +149,16 @@ impl Traffic {
         self.devices.get(self.last).map(|device| device.file.path())
     }
 
-    /// Reads the devices and puts their numbers. Sysfs does not block.
+    /// Reads the devices and puts their numbers, or those of the dataset. Sysfs does not block.
     pub(super) fn turn(&mut self, columns: &mut Columns<'_>) -> Result<(), SampleError> {
+        if let Some(found) = self.found {
+            let DatasetIo { reads, writes, nread, nwritten } = found?;
+            let [read, written] =
+                [nread, nwritten].map(|bytes| bytes / (SECTOR_BYTES / self.per_sector));
+            self.fields.begin();
+            self.fields.put_all([reads, read, writes, written], columns);
+            return Ok(());
+        }
         if self.devices.is_empty() {
             return Ok(());
         }
