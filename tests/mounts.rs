@@ -620,6 +620,14 @@ fn removable_store_is_never_the_root_underneath() {
             }));
         }
     }
+    // An automounter waits there: nothing is mounted.
+    tree.mount(&[root, line(2, &number, "/media/stick", "autofs systemd-1")]);
+    for store in [stick, fixed] {
+        sampled.until("time passes", |values| value(values, store, "age_ms") > Some(500));
+        let values =
+            sampled.until("another look", |values| value(values, store, "age_ms") < Some(500));
+        assert_eq!(metrics(&values, store), NOT_THERE.into());
+    }
     tree.mount(&mounted);
     sampled.until_is(stick, "mounted", 1);
     sampled.until_is(fixed, "mounted", 1);

@@ -116,7 +116,8 @@ impl Seeker {
             // In a changed root directory the table may name no root.
             None => Mount::unnamed_root(place.number),
         };
-        if self.removable && mount.is_root() {
+        // An automounter's place is where a file system would be.
+        if self.removable && mount.is_root() || *mount.fs_type == *b"autofs" {
             return Err(SampleError::NotMounted);
         }
         if self.seen.0 != path {

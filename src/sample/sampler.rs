@@ -154,7 +154,9 @@ mod tests {
 
     #[test]
     fn pauses_between_attempts_grow_to_a_limit() {
-        struct Broken;
+        struct Broken {
+            only_looks: bool,
+        }
         impl Source for Broken {
             fn path(&self) -> &Path {
                 "broken".as_ref()
@@ -162,12 +164,18 @@ mod tests {
             fn turn(&mut self, _: &mut Columns<'_>) -> Result<(), SampleError> {
                 Err(SampleError::Open(2))
             }
+            fn only_looks(&self) -> bool {
+                self.only_looks
+            }
         }
         let (mut schema, mut record) = (Schema::new(), Record::default());
-        let mut unit = Unit::new(0, 1, Box::new(Broken));
         let mut columns = Columns::new(&mut schema, &mut record);
-        let attempts = (0..300).filter(|_| unit.turn(&mut columns).is_some());
-        let attempts: Vec<u32> = attempts.collect();
-        assert_eq!(attempts, [0, 1, 3, 6, 11, 20, 37, 70, 135, 200, 265]);
+        let mut attempts = |only_looks| {
+            let mut unit = Unit::new(0, 1, Box::new(Broken { only_looks }));
+            let attempts = (0..300).filter(|_| unit.turn(&mut columns).is_some());
+            attempts.collect::<Vec<u32>>()
+        };
+        assert_eq!(attempts(false), [0, 1, 3, 6, 11, 20, 37, 70, 135, 200, 265]);
+        assert_eq!(attempts(true).len(), 300, "there is nothing to be saved");
     }
 }
