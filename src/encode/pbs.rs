@@ -85,8 +85,9 @@ pub struct PbsPlan {
     cursor: DirectoryCursor,
     host: Tracks<HOST_SERIES_COUNT>,
     root: Tracks<{ ROOT_SERIES.len() }>,
-    /// Those which ever said whether they are physical, or had traffic. Ordered, so that sums of
-    /// doubles do not depend on how the plan came about.
+    /// The interfaces, but those that are known to have no hardware behind them, of which a host of
+    /// containers makes thousands. Ordered, so that sums of doubles do not depend on how the plan
+    /// came about.
     nics: BTreeMap<Box<str>, Tracks<{ NIC_SERIES.len() }>>,
     stores: BTreeMap<Box<str>, Tracks<{ STORE_SERIES.len() }>>,
     stores_left_out: usize,
@@ -110,6 +111,9 @@ const HOST_SERIES_COUNT: usize = CPU_MODES.len() + LEVEL_SERIES.len();
 const ROOT_SERIES: [&str; 5] =
     ["size_bytes", "free_bytes", "available_bytes", "read_sectors", "written_sectors"];
 const NIC_SERIES: [&str; 3] = ["physical", "receive_bytes", "transmit_bytes"];
+const PHYSICAL: usize = 0;
+const RECEIVED: usize = 1;
+const SENT: usize = 2;
 
 /// The series of one object, by their place in a list of metrics.
 #[derive(Debug)]
@@ -141,6 +145,18 @@ struct Stretch {
     first: u64,
     last: u64,
     repr: Repr,
+}
+
+impl Stretch {
+    /// Whether the series said 0 in a record that the ring has. It may say nothing in some.
+    fn says_no<W: Words>(&self, ring: &Ring<W>, oldest: u64, head: u64) -> bool {
+        let lived = self.first.max(oldest)..=self.last.min(head);
+        let word = |seq: u64| ring.read(seq, |view| view.word(self.column));
+        let mut ends = [*lived.end(), *lived.start()].into_iter().filter(|seq| lived.contains(seq));
+        ends.any(|seq| {
+            word(seq).is_ok_and(|word| Value::of_word(word, self.repr) == Some(Value::U64(0)))
+        })
+    }
 }
 
 impl Track {
@@ -219,7 +235,7 @@ impl PbsPlan {
         }
         let stores = self.stores.len();
         // What ended before it is in no record that can be asked for.
-        let (oldest, _) = ring.bounds().unwrap_or((1, 0));
+        let (oldest, head) = ring.bounds().unwrap_or((1, 0));
         self.host.refresh(ring, oldest);
         self.root.refresh(ring, oldest);
         self.nics.retain(|_, nic| nic.refresh(ring, oldest));
@@ -235,6 +251,12 @@ impl PbsPlan {
                 self.add(index, &entry);
             }
         }
+        // Whether there is hardware is found out when the series begins, and holds while it lives.
+        self.nics.retain(|_, nic| {
+            let Track(physical) = &nic.0[PHYSICAL];
+            let known = physical.iter().all(|stretch| stretch.says_no(ring, oldest, head));
+            physical.is_empty() || !known
+        });
         if kept != stores || self.stores.len() != kept {
             self.lay_out_points();
         }
@@ -381,8 +403,8 @@ impl PbsPlan {
             used(mem_total, mem_available),
             swap_total.f64(view),
             used(swap_total, swap_free),
-            self.physical_bytes(view, 1),
-            self.physical_bytes(view, 2),
+            self.physical_bytes(view, RECEIVED),
+            self.physical_bytes(view, SENT),
             disk_size.f64(view),
             used(disk_size, disk_free),
             disk_available.f64(view),
@@ -397,7 +419,7 @@ impl PbsPlan {
     /// Bytes over all interfaces with hardware behind them, received or sent by the place in
     /// [`NIC_SERIES`]; `None` on a host without any.
     fn physical_bytes<W: Words>(&self, view: &RecordView<'_, W>, place: usize) -> Option<f64> {
-        let physical = self.nics.values().filter(|nic| nic.0[0].u64(view) == Some(1));
+        let physical = self.nics.values().filter(|nic| nic.0[PHYSICAL].u64(view) == Some(1));
         let bytes = physical.filter_map(|nic| nic.0[place].u64(view));
         bytes.map(|bytes| bytes as f64).reduce(|a, b| a + b)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tachograph::encode::{HOST_POINTS, PbsPlan};
 use tachograph::record::{Record, RecordHeader};
-use tachograph::ring::{Liveness, Reader, Ring, Wait, Words};
+use tachograph::ring::{Directory, Liveness, Reader, Ring, Wait, Words};
 use tachograph::window::derive::CpuTimes;
 use tachograph::window::{Event, Gap, GapReason, Window};
 
@@ -61,6 +61,7 @@ struct Lines {
     plan: PbsPlan,
     before: Option<Measured>,
     record: Record,
+    directory: Directory,
 }
 
 /// A record's values, those of the host first, what the next one's shares of CPU time start from, and the time since boot.
@@ -86,6 +87,7 @@ impl Lines {
             plan,
             before: None,
             record: Record::default(),
+            directory: Directory::default(),
         }
     }
 
@@ -140,7 +142,8 @@ impl Lines {
                 }
                 Line::Record(header) if self.json => {
                     if ring.read_into(header.seq, &mut self.record).is_ok() {
-                        writeln!(out, "{}", snapshot::json_of(&self.record, &ring.directory()))?;
+                        self.directory.update(ring);
+                        writeln!(out, "{}", snapshot::json_of(&self.record, &self.directory))?;
                         self.count();
                     }
                 }
