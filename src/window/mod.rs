@@ -2,13 +2,18 @@
 //!
 //! A [`Window`] is the records between two bounds; walking it reports every gap, change of epoch and
 //! step of the clock, and what the writer overwrote meanwhile. A [`Grid`] picks one record per step
-//! out of it. [`mod@derive`] turns counters into shares and increases, in one place for all views.
+//! out of it; [`step`] makes all records of each step into one aggregate per series, and has the
+//! rules for rates. [`mod@derive`] turns CPU times into shares. [`lane`] says which of several rings
+//! answers for a series.
 //!
-//! Nothing here does I/O or allocates.
+//! Nothing here does I/O. Once set up, nothing allocates.
 
 mod bound;
 pub mod derive;
 mod grid;
+pub mod lane;
+pub mod step;
+mod track;
 
 use core::fmt;
 use std::error;
@@ -17,6 +22,8 @@ use crate::record::flags;
 use crate::ring::{ReadError, RecordView, Ring, Words};
 
 pub use grid::{Generation, Grid};
+pub use step::{Aggregate, Step, Steps};
+pub use track::{Stretch, Track};
 
 /// How often [`Window::read`] begins again, each time further from the writer, before it gives up.
 const READ_TRIES: u32 = 4;
