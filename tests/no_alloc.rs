@@ -12,7 +12,7 @@ use std::time::Duration;
 use tachograph::record::{Record, Schema};
 use tachograph::ring::{Opening, Ring, RunDir, Words, Writer, WriterOptions};
 use tachograph::sample::{Datastore, Roots, Sampler, Sampling, Selection};
-use tachograph::window::{Event, Grid, Window};
+use tachograph::window::{Event, Grid, Steps, Track, Window};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -230,7 +230,8 @@ fn reads_and_windows_allocate_nothing() {
         assert!(ring.words().len() > 0);
         window.read(|events| events.map(count).sum::<u64>()).expect("nobody writes")
     };
-    let table: [(&str, &mut dyn FnMut()); 7] = [
+    let mut steps = Steps::new(Track::all(&ring.directory(), |_| true), 10 * S);
+    let table: [(&str, &mut dyn FnMut()); 8] = [
         ("latest", &mut || {
             assert!(ring.latest(|view| view.value(&load)).expect("a record").is_some())
         }),
@@ -245,6 +246,14 @@ fn reads_and_windows_allocate_nothing() {
             assert_eq!(seen(&ring, window), 100);
         }),
         ("window by sequence", &mut || assert_eq!(seen(&ring, Window::newest(&ring, 50)), 50)),
+        ("steps", &mut || {
+            steps.begin(&Window::newest(&ring, 100));
+            let mut records = 0;
+            while let Some(step) = steps.next(&ring) {
+                records += step.records;
+            }
+            assert_eq!(records, 100);
+        }),
         ("grid", &mut || assert_eq!(Grid::new(&ring, 10 * S).iter().count(), 200)),
     ];
     for (what, act) in table {

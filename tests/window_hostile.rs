@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use tachograph::ring::layout::{SEQUENCE_MAX, VERSION, header as at};
 use tachograph::ring::{Geometry, Header, Indexed, Ring, Sizes, Words, heap_words};
-use tachograph::window::{Event, GapReason, Grid, Window};
+use tachograph::window::{Event, GapReason, Grid, Steps, Window};
 
 const SLOTS: u64 = 4;
 /// More loads than any walk over so few slots needs.
@@ -81,6 +81,14 @@ fn told(window: &Window<'_, Liar>) -> [u64; 3] {
     told
 }
 
+/// What the steps of the window tell: missing and overrun records.
+fn told_in_steps(window: &Window<'_, Liar>, ring: &Ring<Liar>) -> [u64; 2] {
+    let mut steps = Steps::new(Vec::new(), 1);
+    steps.begin(window);
+    assert_eq!(steps.next(ring), None);
+    [steps.rest().missing, steps.rest().overrun]
+}
+
 /// A walk to the highest number of 64 bits counted one further: it panicked, or, in a release
 /// build, began again at 0 and went through all numbers there are.
 #[test]
@@ -90,6 +98,7 @@ fn head_beyond_every_sequence_is_the_highest_sequence() {
         assert_eq!(ring.bounds(), Some((SEQUENCE_MAX - SLOTS + 1, SEQUENCE_MAX)));
         let whole = Window::sequences(&ring, 0, u64::MAX);
         assert_eq!(told(&whole), [0, SLOTS, SEQUENCE_MAX - SLOTS]);
+        assert_eq!(told_in_steps(&whole, &ring), [SLOTS, SEQUENCE_MAX - SLOTS]);
         assert_eq!(told(&Window::newest(&ring, u64::MAX)), [0, SLOTS, 0]);
         assert!(Window::between(&ring, 0, u64::MAX).is_empty());
         assert_eq!(Grid::new(&ring, 1).newest(), None);
@@ -110,6 +119,8 @@ fn head_that_shrinks_between_two_looks_does_not_lengthen_a_walk() {
             for window in [Window::sequences(&ring, 0, u64::MAX), Window::newest(&ring, u64::MAX)] {
                 let [records, missing, _] = told(&window);
                 assert!(records == 0 && missing <= SLOTS, "{missing} missing");
+                let [missing, _] = told_in_steps(&window, &ring);
+                assert!(missing <= SLOTS, "{missing} missing in steps");
             }
             assert_eq!(Grid::new(&ring, 1).iter().count(), 0);
         }
