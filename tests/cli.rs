@@ -8,11 +8,19 @@ use std::process::Stdio;
 
 use support::{Ended, Place, Program, ask, eventually, tachograph};
 
-const COMMANDS: [&str; 7] =
-    ["run", "record", "serve", "snapshot", "tail", "inspect", "check-config"];
+const COMMANDS: [&str; 9] =
+    ["run", "record", "serve", "snapshot", "tail", "save", "export", "inspect", "check-config"];
 const COMMON: &[&str] = &["--config", "--run-dir", "--log", "--help"];
-const RECORDING: &[&str] =
-    &["--interval", "--depth", "--source", "--procfs", "--sysfs", "--rootfs"];
+const RECORDING: &[&str] = &[
+    "--interval",
+    "--depth",
+    "--lane",
+    "--source",
+    "--datastore",
+    "--procfs",
+    "--sysfs",
+    "--rootfs",
+];
 const SERVING: &[&str] = &[
     "--listen",
     "--insecure-listen",
@@ -39,10 +47,12 @@ fn help_of_each_command_has_each_of_its_flags_and_fits_a_page() {
         ("", &[&["--version"][..]][..]),
         ("run", &[RECORDING, SERVING]),
         ("record", &[RECORDING]),
-        ("serve", &[SERVING]),
-        ("snapshot", &[&["--json"]]),
-        ("tail", &[&["--count", "--json"]]),
-        ("inspect", &[&["--directory"]]),
+        ("serve", &[SERVING, &["--file"]]),
+        ("snapshot", &[&["--lane", "--file", "--json"]]),
+        ("tail", &[&["--lane", "--count", "--json"]]),
+        ("save", &[&["--lane", "--file", "--from", "--to", "--force"]]),
+        ("export", &[&["--from", "--to", "--step", "--match", "--format", "--lane", "--file"]]),
+        ("inspect", &[&["--lane", "--directory"]]),
         ("check-config", &[RECORDING, SERVING]),
     ] {
         let help = words(&format!("{command} --help"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tachograph::sample::Selection;
+use tachograph::sample::{SOURCES, Selection};
 
 use crate::moment::Moment;
 use crate::{config, log};
@@ -99,10 +99,15 @@ pub(crate) struct RecordFlags {
     /// How far back the ring reaches [default: 60min, less where that would take over 256 MiB]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub depth: Option<Duration>,
-    /// Read a source at every Nth tick only; 0 turns it off. Sources: stat, meminfo, loadavg, uptime,
-    /// net_dev, diskstats, vmstat, pressure, filesystem, datastore. May be given several times
-    #[arg(long = "source", value_name = "NAME=N", value_parser = source)]
+    /// Record this lane as well: `fast` is CPU, network, disks and pressure every 10ms, 5min back;
+    /// others are in the configuration. May be given several times
+    #[arg(long = "lane", value_name = "NAME")]
+    pub lanes: Vec<String>,
+    #[arg(long = "source", value_name = "NAME=N", value_parser = source, help = source_help())]
     pub sources: Vec<(String, u32)>,
+    /// Watch the directory PATH as the store NAME. May be given several times
+    #[arg(long = "datastore", value_name = "NAME=PATH", value_parser = datastore)]
+    pub datastores: Vec<(String, PathBuf)>,
     /// The kernel's process tree [default: /proc]
     #[arg(long, value_name = "DIR")]
     pub procfs: Option<PathBuf>,
@@ -147,18 +152,30 @@ pub(crate) struct ServeCommand {
     pub file: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Default, Args)]
+/// Which lane's ring a command looks at.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LaneFlag {
+    /// The lane to look at
+    #[arg(id = "lane", long = "lane", value_name = "NAME", default_value = config::LANE, value_parser = lane)]
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct SnapshotFlags {
+    #[command(flatten)]
+    pub lane: LaneFlag,
     /// Read this saved file instead of the ring that is being recorded
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "lane")]
     pub file: Option<PathBuf>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
 }
 
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct TailFlags {
+    #[command(flatten)]
+    pub lane: LaneFlag,
     /// End after this many records
     #[arg(short = 'n', long, value_name = "N")]
     pub count: Option<u64>,
@@ -167,10 +184,12 @@ pub(crate) struct TailFlags {
     pub json: bool,
 }
 
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct InspectFlags {
-    /// The ring's file [default: the host ring of the run directory]
-    #[arg(value_name = "FILE")]
+    #[command(flatten)]
+    pub lane: LaneFlag,
+    /// The ring's file [default: the lane's ring in the run directory]
+    #[arg(value_name = "FILE", conflicts_with = "lane")]
     pub file: Option<PathBuf>,
     /// List every series of the directory
     #[arg(long)]
@@ -182,9 +201,8 @@ pub(crate) struct SaveFlags {
     /// Where to keep it
     #[arg(value_name = "OUTPUT")]
     pub output: PathBuf,
-    /// The lane to be saved
-    #[arg(long, value_name = "NAME", default_value = config::LANE)]
-    pub lane: String,
+    #[command(flatten)]
+    pub lane: LaneFlag,
     /// Keep a part of this saved file instead of the ring that is being recorded
     #[arg(long, value_name = "FILE", conflicts_with = "lane")]
     pub file: Option<PathBuf>,
@@ -217,11 +235,11 @@ pub(crate) struct ExportFlags {
     /// several times
     #[arg(long = "match", value_name = "PATTERN")]
     pub matching: Vec<String>,
-    /// How to write it
+    /// How to write it: with commas and a heading, a JSON object per line, or one JSON object
     #[arg(long, value_name = "FORMAT", default_value = "csv")]
     pub format: Format,
     /// Only this lane [default: of each series the finest lane that reaches back far enough]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = lane)]
     pub lane: Option<String>,
     /// Read this saved file instead of the rings that are being recorded
     #[arg(long, value_name = "FILE", conflicts_with = "lane")]
@@ -231,11 +249,8 @@ pub(crate) struct ExportFlags {
 /// How a window is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Comma-separated, with a heading
     Csv,
-    /// A JSON object per line
     Ndjson,
-    /// One JSON object
     Json,
 }
 
@@ -290,6 +305,11 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     Err(format!("the interval can be {INTERVAL_MIN:?} to {INTERVAL_MAX:?}"))
 }
 
+fn lane(text: &str) -> Result<String, String> {
+    config::check_name(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
 fn address(text: &str) -> Result<SocketAddr, String> {
     let wrong = |_| format!("{text:?} is no address with a port; write 127.0.0.1:8017 or [::1]:0");
     text.parse().map_err(wrong)
@@ -301,6 +321,26 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         text.parse().map_err(|_| format!("{text:?} is no duration; write 10ms, 1s, 5min or 1h"))?;
     let duration = Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero());
     duration.ok_or_else(|| format!("{text:?} is not longer than no time"))
+}
+
+fn source_help() -> String {
+    let names = |wanted: fn(u32) -> bool| {
+        let of = SOURCES.iter().filter(|source| wanted(source.divisor)).map(|source| source.name);
+        of.collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "Read a source at every Nth tick only; 0 turns it off. On by default: {}. Off by default: \
+         {}. May be given several times",
+        names(|divisor| divisor > 0),
+        names(|divisor| divisor == 0)
+    )
+}
+
+fn datastore(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not NAME=PATH, as in store1=/srv/store1"))?;
+    Ok((name.to_owned(), path.into()))
 }
 
 fn source(text: &str) -> Result<(String, u32), String> {

@@ -12,13 +12,13 @@ use tachograph::ring::{
 };
 
 use crate::cli::{Common, InspectFlags};
-use crate::{attach, config, show};
+use crate::{attach, show};
 
 /// Shows the ring; the exit code is 1 when it is damaged.
 pub(crate) fn inspect(common: &Common, flags: &InspectFlags) -> anyhow::Result<ExitCode> {
     let path = match &flags.file {
         Some(file) => file.clone(),
-        None => attach::path(common, config::LANE)?,
+        None => attach::path(common, &flags.lane.name)?,
     };
     // Never mapped: the file may be cut short, hostile, or changing.
     let (ring, file) = match open_untrusted(&path) {

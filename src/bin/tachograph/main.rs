@@ -59,7 +59,9 @@ fn run(common: &cli::Common, command: Command) -> anyhow::Result<ExitCode> {
             serve::serve(&config::load(common, serve.into())?, file.as_deref()).map(done)
         }
         Command::Snapshot(flags) => snapshot::snapshot(common, &flags).map(done),
-        Command::Tail(flags) => tail::tail(attach::reader(common, config::LANE)?, &flags).map(done),
+        Command::Tail(flags) => {
+            tail::tail(attach::reader(common, &flags.lane.name)?, &flags).map(done)
+        }
         Command::Save(flags) => save::save(common, &flags).map(done),
         Command::Export(flags) => export::export(common, &flags).map(done),
         Command::Inspect(flags) => inspect::inspect(common, &flags),

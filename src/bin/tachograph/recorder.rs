@@ -11,7 +11,7 @@ use tachograph::ring::{Before, Opening, Reader, RunDir, Writer, WriterOptions};
 use tachograph::sample::Sampler;
 use tracing::{error, info, warn};
 
-use crate::config::{Depth, LANE, Settings};
+use crate::config::{Depth, LANE, Lane, Settings};
 use crate::schedule::{Now, Schedule, Tick};
 use crate::show::{bytes, span};
 
@@ -22,6 +22,9 @@ const RING_MODE: u32 = 0o644;
 
 /// Pause before a larger ring is tried for again: each try allocates and frees its whole file.
 const SYNC_PAUSE_NS: u64 = 10_000_000_000;
+
+/// Sources that the points of the pull API come from.
+const PULLED: [&str; 6] = ["stat", "meminfo", "loadavg", "net_dev", "filesystem", "datastore"];
 
 /// Metrics of the recorder itself, in the order in which [`Recorder::observe_self`] writes them.
 const SELF_METRICS: [&str; 11] = [
@@ -56,8 +59,8 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Opens the sources and the ring.
-    pub(crate) fn start(settings: &Settings) -> anyhow::Result<Self> {
+    /// Opens the sources and the ring of a lane.
+    pub(crate) fn start(settings: &Settings, lane: &Lane) -> anyhow::Result<Self> {
         let dir = RunDir::for_writing(settings.run_dir.as_deref())?;
         if !dir.is_in_memory() {
             warn!(
@@ -65,24 +68,24 @@ impl Recorder {
                 dir.path().display()
             );
         }
-        let opening = Opening::of(&dir, LANE)?;
+        let opening = Opening::of(&dir, &lane.name)?;
         let mut schema = Schema::resume(opening.live_series());
         let own = SELF_METRICS.map(|metric| schema.add("tachograph", metric).ok());
-        let sampler = Sampler::open(&settings.sampling(), &mut schema);
+        let sampler = Sampler::open(&settings.sampling(lane), &mut schema);
         schema.end_unclaimed();
         let options = WriterOptions {
-            interval: settings.interval,
-            depth_records: depth_records(settings, schema.width()),
+            interval: lane.interval,
+            depth_records: depth_records(lane, schema.width()),
             mode: RING_MODE,
         };
         let (writer, before) = opening.start(&options, &mut schema)?;
-        tell(settings, &writer, schema.len(), &before);
+        tell(lane, &writer, schema.len(), &before);
         Ok(Self {
             record: Record::new(schema.width()),
             writer,
             schema,
             sampler,
-            schedule: Schedule::new(settings.interval),
+            schedule: Schedule::new(lane.interval),
             own,
             ticks: 0,
             ticks_missed: 0,
@@ -96,6 +99,11 @@ impl Recorder {
     /// A reader in this process.
     pub(crate) fn reader(&self) -> anyhow::Result<Reader> {
         Ok(self.writer.reader()?)
+    }
+
+    /// Ends before it has begun: the ring is closed.
+    pub(crate) fn close(self) {
+        self.writer.close();
     }
 
     /// Records until `stop` is set, then closes the ring.
@@ -215,12 +223,12 @@ fn cpu_ns() -> u64 {
 }
 
 /// How many records the ring must hold.
-fn depth_records(settings: &Settings, width: usize) -> u64 {
-    let interval_ns = settings.interval.as_nanos();
+fn depth_records(lane: &Lane, width: usize) -> u64 {
+    let interval_ns = lane.interval.as_nanos();
     let records = |depth: Duration| {
         u64::try_from(depth.as_nanos().div_ceil(interval_ns)).unwrap_or(u64::MAX).saturating_add(1)
     };
-    match settings.depth {
+    match lane.depth {
         Depth::Asked(depth) => records(depth),
         Depth::Default(depth) => {
             // An eighth more than the series need now is what the ring keeps for later ones.
@@ -235,7 +243,7 @@ fn depth_records(settings: &Settings, width: usize) -> u64 {
 }
 
 /// Tells what is recorded where and after what, in one line, and before it what went wrong.
-fn tell(settings: &Settings, writer: &Writer, series: usize, before: &Before) {
+fn tell(lane: &Lane, writer: &Writer, series: usize, before: &Before) {
     let after = match before {
         Before::History { records, discarded, in_place } => {
             if *discarded > 0 {
@@ -255,18 +263,33 @@ fn tell(settings: &Settings, writer: &Writer, series: usize, before: &Before) {
         _ => String::new(),
     };
     let geometry = *writer.ring().geometry();
-    let reach = settings.interval * u32::try_from(geometry.slot_count).unwrap_or(u32::MAX);
-    let less = matches!(settings.depth, Depth::Default(depth) if reach < depth);
+    let reach = lane.interval * u32::try_from(geometry.slot_count).unwrap_or(u32::MAX);
+    let less = matches!(lane.depth, Depth::Default(depth) if reach < depth);
     let hint = if less { "; --depth asks for more" } else { "" };
     info!(
         "recording {series} series every {:?} into {} ({}, the last {}{hint}){after}",
-        settings.interval,
+        lane.interval,
         writer.path().display(),
         bytes(geometry.file_bytes as f64),
         span(reach),
     );
+    if lane.name != LANE {
+        return;
+    }
     // A generation is derived from the one before it, so both must be there.
     if reach.as_secs() < 2 * STEP_S {
         warn!("a ring of {} has no generation for pullers, who ask every {STEP_S} s", span(reach));
+    }
+    // One record in so many stands for a step; whoever is not in it is not in the step.
+    let ticks = u128::from(STEP_S) * 1_000_000_000 / lane.interval.as_nanos();
+    for (source, divisor) in lane.sources.iter() {
+        let rarely = divisor > 0 && !ticks.is_multiple_of(u128::from(divisor));
+        if rarely && PULLED.contains(&source) {
+            warn!(
+                "the source {source} is read every {:?}, which does not divide {STEP_S} s: most \
+                 generations lack what it gives",
+                lane.interval * divisor
+            );
+        }
     }
 }

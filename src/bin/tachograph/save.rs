@@ -10,7 +10,7 @@ use crate::moment::Moment;
 use crate::{log, show};
 
 pub(crate) fn save(common: &Common, flags: &SaveFlags) -> anyhow::Result<()> {
-    match attach::attach(common, &flags.lane, flags.file.as_deref())? {
+    match attach::attach(common, &flags.lane.name, flags.file.as_deref())? {
         Attached::Live(reader) => save_part(reader.ring(), flags, realtime_ns()),
         Attached::Saved(ring, _) => {
             let newest_ns = attach::newest_ns(&ring);

@@ -13,7 +13,6 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::config::{LANE, Settings};
-use crate::recorder::Recorder;
 use crate::recording::Recording;
 
 /// Records and serves in one process.
@@ -22,10 +21,11 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     // The address first: a port that is taken should not cost the running recorder its ring.
     let server = bind(settings)?;
     until_told(true, async |ended| {
-        let recorder = Recorder::start(settings)?;
-        let vitals = RingVitals::over(recorder.reader()?);
+        let recorders = Recording::prepare(settings)?;
+        let host = recorders.first().context("the lane of the host is always there")?;
+        let vitals = RingVitals::over(host.reader()?);
         let tell = ended.clone();
-        let recording = Recording::spawn(recorder, move || tell.notify_one())?;
+        let recording = Recording::spawn(settings, recorders, move || tell.notify_one())?;
         announce(&server);
         let served = answer(server, Rc::new(vitals), ended.notified()).await;
         recording.stop()?;
@@ -37,9 +37,9 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
 pub(crate) fn record(settings: &Settings) -> anyhow::Result<()> {
     crate::log::start(&settings.log)?;
     until_told(false, async |ended| {
-        let recorder = Recorder::start(settings)?;
+        let recorders = Recording::prepare(settings)?;
         let tell = ended.clone();
-        let recording = Recording::spawn(recorder, move || tell.notify_one())?;
+        let recording = Recording::spawn(settings, recorders, move || tell.notify_one())?;
         ended.notified().await;
         recording.stop()
     })

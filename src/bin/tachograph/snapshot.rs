@@ -13,10 +13,10 @@ use tachograph::ring::{Directory, Entry, Ring, Value, Words, realtime_ns};
 use crate::account::Account;
 use crate::attach::{self, Attached};
 use crate::cli::{Common, SnapshotFlags};
-use crate::{config, show};
+use crate::show;
 
 pub(crate) fn snapshot(common: &Common, flags: &SnapshotFlags) -> anyhow::Result<()> {
-    match attach::attach(common, config::LANE, flags.file.as_deref())? {
+    match attach::attach(common, &flags.lane.name, flags.file.as_deref())? {
         Attached::Saved(ring, path) => show_newest(&ring, &path, "saved", flags),
         Attached::Live(reader) => {
             show_newest(reader.ring(), reader.path(), reader.liveness().as_str(), flags)

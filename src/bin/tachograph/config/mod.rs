@@ -1,24 +1,27 @@
 //! Settings: built-in defaults, then the file, then flags.
 
+mod lane;
+mod show;
+mod watched;
+
+use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use tachograph::http::Limits;
-use tachograph::sample::{Roots, Sampling, Selection};
+use tachograph::sample::{Roots, Sampling};
 
 use crate::cli::{self, Common, RunFlags, ServeFlags};
 use crate::log;
+use lane::{LaneFlags, LaneKeys, Pace};
+use watched::{CgroupKeys, DatastoreKeys, FilesystemKeys, TextfileKeys, Watched};
 
-/// The lane that everything is recorded in.
-pub(crate) const LANE: &str = "host";
+pub(crate) use lane::{Depth, LANE, Lane, Policy, ThreadSettings, check_name};
 
-const INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
-const DEPTH_DEFAULT: Duration = Duration::from_secs(3600);
 const LOG_DEFAULT: &str = "info";
 const LISTEN_DEFAULT: &str = "127.0.0.1:8017";
 /// Largest configuration file, in bytes.
@@ -29,22 +32,14 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub(crate) struct Settings {
     pub run_dir: Option<PathBuf>,
     pub log: String,
-    pub interval: Duration,
-    pub depth: Depth,
+    pub lanes: Vec<Lane>,
+    /// Whether the process is to stay in memory, as far as the kernel lets it.
+    pub mlock: bool,
     pub roots: Roots,
-    pub sources: Selection,
+    pub watched: Watched,
     pub listen: Vec<SocketAddr>,
     pub insecure_listen: bool,
     pub limits: Limits,
-}
-
-/// How far back the ring reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Depth {
-    /// As was asked for; refused where it does not fit.
-    Asked(Duration),
-    /// The default; less where it would take much memory.
-    Default(Duration),
 }
 
 /// The configuration file.
@@ -55,11 +50,23 @@ struct File {
     log: Option<String>,
     interval: Option<Interval>,
     depth: Option<Span>,
+    cpu: Option<lane::Cpus>,
+    policy: Option<Policy>,
+    sources: Option<lane::Sources>,
+    mlock: Option<bool>,
     procfs: Option<PathBuf>,
     sysfs: Option<PathBuf>,
     rootfs: Option<PathBuf>,
     #[serde(default)]
-    sources: BTreeMap<String, u32>,
+    lane: Vec<LaneKeys>,
+    #[serde(default)]
+    datastore: Vec<DatastoreKeys>,
+    #[serde(default)]
+    filesystem: FilesystemKeys,
+    #[serde(default)]
+    cgroup: CgroupKeys,
+    #[serde(default)]
+    textfile: TextfileKeys,
     #[serde(default)]
     http: Http,
 }
@@ -127,46 +134,18 @@ pub(crate) fn check(common: &Common, flags: RunFlags) -> anyhow::Result<()> {
 }
 
 impl Settings {
-    /// What is to be sampled.
-    pub(crate) fn sampling(&self) -> Sampling {
+    /// What is to be sampled in a lane.
+    pub(crate) fn sampling(&self, lane: &Lane) -> Sampling {
+        let Watched { datastores, filesystems, cgroups, textfiles } = &self.watched;
         Sampling {
             roots: self.roots.clone(),
-            sources: self.sources.clone(),
-            interval: self.interval,
-            ..Sampling::default()
+            sources: lane.sources.clone(),
+            interval: lane.interval,
+            datastores: datastores.clone(),
+            filesystems: filesystems.clone(),
+            cgroups: cgroups.clone(),
+            textfiles: textfiles.clone(),
         }
-    }
-
-    fn write_toml(&self, out: &mut impl Write) -> std::io::Result<()> {
-        let text = |text: &str| toml::Value::from(text).to_string();
-        let path = |path: &Path| text(&path.to_string_lossy());
-        let Self { run_dir, log, interval, depth, roots, sources, listen, limits, .. } = self;
-        match run_dir {
-            Some(dir) => writeln!(out, "run_dir = {}", path(dir))?,
-            None => writeln!(out, "# run_dir is the first usual place that is on tmpfs")?,
-        }
-        writeln!(out, "log = {}", text(log))?;
-        writeln!(out, "interval = \"{interval:?}\"")?;
-        match depth {
-            Depth::Asked(depth) => writeln!(out, "depth = \"{depth:?}\"")?,
-            Depth::Default(depth) => {
-                writeln!(out, "# depth is {}, or less to save memory", crate::show::span(*depth))?;
-            }
-        }
-        writeln!(out, "procfs = {}", path(&roots.procfs))?;
-        writeln!(out, "sysfs = {}", path(&roots.sysfs))?;
-        writeln!(out, "rootfs = {}", path(&roots.rootfs))?;
-        writeln!(out, "\n[sources] # read at every Nth tick; 0 is never")?;
-        for (name, divisor) in sources.iter() {
-            writeln!(out, "{name} = {divisor}")?;
-        }
-        let listen: Vec<_> = listen.iter().map(|address| text(&address.to_string())).collect();
-        writeln!(out, "\n[http]\nlisten = [{}]", listen.join(", "))?;
-        writeln!(out, "insecure_listen = {}", self.insecure_listen)?;
-        writeln!(out, "connections_max = {}", limits.connections_max)?;
-        writeln!(out, "header_timeout = \"{:?}\"", limits.header_timeout)?;
-        writeln!(out, "idle_timeout = \"{:?}\"", limits.idle_timeout)?;
-        writeln!(out, "write_timeout = \"{:?}\"", limits.write_timeout)
     }
 }
 
@@ -186,25 +165,28 @@ fn read(path: Option<&Path>) -> anyhow::Result<File> {
 
 fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Settings> {
     let RunFlags { record, serve } = flags;
-    let interval =
-        record.interval.or(file.interval.map(|interval| interval.0)).unwrap_or(INTERVAL_DEFAULT);
-    let depth = match record.depth.or(file.depth.map(|span| span.0)) {
-        Some(depth) if depth < interval => {
-            bail!("depth {depth:?} is shorter than the interval {interval:?}")
-        }
-        Some(depth) => Depth::Asked(depth),
-        None => Depth::Default(DEPTH_DEFAULT),
-    };
     let defaults = Roots::default();
     let roots = Roots {
         procfs: record.procfs.or(file.procfs).unwrap_or(defaults.procfs),
         sysfs: record.sysfs.or(file.sysfs).unwrap_or(defaults.sysfs),
         rootfs: record.rootfs.or(file.rootfs).unwrap_or(defaults.rootfs),
     };
-    let mut sources = Selection::default();
-    for (name, divisor) in file.sources.into_iter().chain(record.sources) {
-        sources.set(&name, divisor)?;
-    }
+    let File { interval, depth, cpu, policy, sources, .. } = file;
+    let top = Pace { interval, depth, cpu, policy, sources };
+    let flags = LaneFlags {
+        interval: record.interval,
+        depth: record.depth,
+        sources: record.sources,
+        lanes: record.lanes,
+    };
+    let lanes = lane::lanes(top, file.lane, flags)?;
+    let watched = Watched::of(
+        file.datastore,
+        record.datastores,
+        file.filesystem,
+        file.cgroup,
+        file.textfile,
+    )?;
     let insecure_listen = serve.insecure_listen || file.http.insecure_listen.unwrap_or(false);
     let listen = listen(&serve, &file.http, insecure_listen)?;
     let limits = limits(&serve, &file.http)?;
@@ -213,10 +195,10 @@ fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Setting
     Ok(Settings {
         run_dir: common.run_dir.clone().or(file.run_dir),
         log,
-        interval,
-        depth,
+        lanes,
+        mlock: file.mlock.unwrap_or(false),
         roots,
-        sources,
+        watched,
         listen,
         insecure_listen,
         limits,
@@ -277,8 +259,8 @@ mod tests {
         flags.record.interval = Some(Duration::from_millis(20));
         let text = "interval = '5s'\ndepth = '10min'\n[http]\nlisten = ['127.0.0.1:0']";
         let settings = settings(text, flags).expect("sound");
-        assert_eq!(settings.interval, Duration::from_millis(20));
-        assert_eq!(settings.depth, Depth::Asked(Duration::from_secs(600)));
+        assert_eq!(settings.lanes[0].interval, Duration::from_millis(20));
+        assert_eq!(settings.lanes[0].depth, Depth::Asked(Duration::from_secs(600)));
         assert_eq!(settings.listen, ["127.0.0.1:0".parse().expect("an address")]);
         assert_eq!(settings.limits.connections_max, Limits::default().connections_max);
     }
@@ -312,11 +294,18 @@ mod tests {
 
     #[test]
     fn settings_are_shown_as_a_file_that_says_the_same() {
-        let text = "run_dir = 'a \"b\"'\nlog = 'warn'\ninterval = '1500us'\ndepth = '90min'\n\
+        let text = "run_dir = 'a \"b\"'\nlog = 'warn'\nmlock = true\n\
                     procfs = '/p'\nsysfs = '/s'\nrootfs = '/r'\n\
-                    [sources]\nvmstat = 5\nfilesystem = 0\n\
+                    interval = '15ms'\ndepth = '5400s'\ncpu = 1\npolicy = 'rr:3'\n\
+                    [sources]\nvmstat = 5\nuptime = 0\n\
+                    [[lane]]\nname = 'fast'\ncpu = [0, 1]\n\
+                    [[lane]]\nname = 'slow'\ninterval = '10s'\nsources = ['stat', 'vmstat']\n\
+                    [[datastore]]\nname = 's1'\npath = '/srv/s 1'\nremovable = true\n\
+                    [filesystem]\ntypes_exclude = ['nfs*']\nmount_points_include = ['/a', '/b']\n\
+                    [cgroup]\ndepth = 2\ninclude = ['system.slice/*']\ncount_max = 10\n\
+                    [textfile]\ndirectory = '/var/lib/t'\n\
                     [http]\nlisten = ['[::]:1', '127.0.0.1:0']\ninsecure_listen = true\n\
-                    connections_max = 3\nheader_timeout = '1s'\nidle_timeout = '2min'\n\
+                    connections_max = 3\nheader_timeout = '1s'\nidle_timeout = '120s'\n\
                     write_timeout = '3ms'\n";
         let shown = |text: &str| {
             let mut shown = Vec::new();
@@ -326,9 +315,74 @@ mod tests {
         };
         let first = shown(text);
         assert_eq!(shown(&first), first);
-        for (key, value) in text.parse::<toml::Table>().expect("sound") {
-            assert!(first.contains(&*key), "{key} = {value} in {first}");
+        let shown_values = first.replace(['"', '\''], "");
+        // These two are written in another way.
+        let said = |line: &&str| !line.contains("sources") && *line != "cpu = 1";
+        for line in text.lines().filter(said) {
+            assert!(shown_values.contains(&line.replace(['"', '\''], "")), "{line} in {first}");
         }
         assert_eq!(shown(&shown("")), shown(""));
+    }
+
+    #[test]
+    fn lanes_are_the_host_and_what_is_added() {
+        let only = settings("", RunFlags::default()).expect("sound");
+        let [host] = &only.lanes[..] else { panic!("{:?}", only.lanes) };
+        assert_eq!((&*host.name, host.interval), (LANE, Duration::from_secs(1)));
+        let mut flags = RunFlags::default();
+        flags.record.lanes = vec!["fast".into()];
+        flags.record.interval = Some(Duration::from_secs(5));
+        let text = "[[lane]]\nname = 'host'\ndepth = '2h'\nsources = ['stat']";
+        let both = settings(text, flags).expect("sound");
+        let [host, fast] = &both.lanes[..] else { panic!("{:?}", both.lanes) };
+        assert_eq!(host.interval, Duration::from_secs(5));
+        assert_eq!(host.depth, Depth::Asked(Duration::from_secs(7200)));
+        assert_eq!(host.sources.iter().filter(|(_, divisor)| *divisor > 0).count(), 1);
+        assert_eq!((&*fast.name, fast.interval), ("fast", Duration::from_millis(10)));
+        assert_eq!(fast.sources.iter().filter(|(_, divisor)| *divisor > 0).count(), 4);
+    }
+
+    #[test]
+    fn lanes_that_cannot_be_are_refused_by_name() {
+        for (text, says) in [
+            ("[[lane]]\nname = 'a/b'\nsources = ['stat']", "\"a/b\""),
+            ("[[lane]]\nname = 'x'", "\"x\": it has no sources"),
+            ("[[lane]]\nname = 'x'\nsources = ['stats']", "stats"),
+            ("[[lane]]\nname = 'x'\nsources = ['stat']\ncpu = 100000", "100000"),
+            ("[[lane]]\nname = 'x'\nsources = ['stat']\ncpu = []", "no CPU"),
+            ("[[lane]]\nname = 'x'\nsources = ['stat']\npolicy = 'fifo'", "\"fifo\""),
+            ("[[lane]]\nname = 'x'\nsources = ['stat']\nnice = 3", "nice"),
+            ("[[lane]]\nname = 'fast'\n[[lane]]\nname = 'fast'", "two lanes \"fast\""),
+            ("interval = '2s'\n[[lane]]\nname = 'host'\ndepth = '1h'", "both"),
+            ("[[lane]]\nname = 'fast'\ndepth = '1ms'", "shorter"),
+        ] {
+            let message = refusal(text);
+            assert!(message.contains(says), "{text}: {message}");
+        }
+        let mut flags = RunFlags::default();
+        flags.record.lanes = vec!["slow".into()];
+        let error = settings("", flags).expect_err("it is nowhere");
+        assert!(error.to_string().contains("\"slow\""), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_watched_is_refused_by_name() {
+        for (text, says) in [
+            ("[[datastore]]\nname = 'a/b'\npath = '/x'", "\"a/b\""),
+            ("[[datastore]]\nname = '.a'\npath = '/x'", "\".a\""),
+            ("[[datastore]]\nname = 'a'\npath = 'x'", "not absolute"),
+            (
+                "[[datastore]]\nname = 'a'\npath = '/x'\n[[datastore]]\nname = 'a'\npath = '/y'",
+                "two",
+            ),
+            ("[[datastore]]\nname = 'a'", "path"),
+            ("[filesystem]\ntypes_exclude = ['a[']", "a["),
+            ("[cgroup]\ndepth = 0", "depth"),
+            ("[cgroup]\ninclude = ['[']", "\"[\""),
+            ("[textfile]\ndir = '/x'", "dir"),
+        ] {
+            let message = refusal(text);
+            assert!(message.contains(says), "{text}: {message}");
+        }
     }
 }
