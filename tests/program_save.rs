@@ -113,6 +113,70 @@ fn every_format_has_every_value_that_was_saved() {
     assert_eq!(rows, wanted);
 }
 
+/// The rows of `export --step`, by the name of their series; gaps left out.
+fn steps(words: &str, file: &std::path::Path) -> BTreeMap<(String, String), Vec<Vec<String>>> {
+    let ended = ask(path_words(&format!("export {words}"), file));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let mut lines = ended.out.lines();
+    let heading =
+        "time,lane,object,metric,unit,count,min,max,mean,last,increase,rate,covered_s,resets";
+    assert_eq!(lines.next(), Some(heading));
+    let mut steps: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for cells in lines.map(cells) {
+        assert_eq!(cells.len(), heading.split(',').count(), "{cells:?}");
+        if cells[3] != "gap" {
+            steps.entry((cells[2].clone(), cells[3].clone())).or_default().push(cells);
+        }
+    }
+    steps
+}
+
+#[test]
+fn steps_add_up_to_what_was_counted() {
+    let (_place, _elsewhere, file) = saved();
+    let (ring, _) = open_untrusted(&file).expect("it was saved");
+    let (oldest, head) = ring.bounds().expect("records");
+    let steps = steps("--step 100ms", &file);
+    let mut counters = 0;
+    for entry in ring.directory().iter() {
+        let value = |seq| {
+            let word = ring.read(seq, |view| view.word(entry.column)).expect("all are there");
+            tachograph::ring::Value::of(word, &entry.series)
+        };
+        let values: Vec<_> =
+            (oldest..=head).filter(|seq| entry.covers(*seq)).filter_map(value).collect();
+        let name = (entry.series.object.to_string(), entry.series.metric.to_string());
+        let Some(rows) = steps.get(&name) else {
+            assert_eq!(values, [], "{name:?}");
+            continue;
+        };
+        let number =
+            |cell: &String| if cell.is_empty() { 0.0 } else { cell.parse().expect("a number") };
+        let sum = |column: usize| rows.iter().map(|cells| number(&cells[column])).sum::<f64>();
+        let gauge = entry.series.kind == tachograph::record::Kind::Gauge;
+        let counted = if gauge { values.len() } else { values.len() - 1 };
+        assert!(sum(5) == counted as f64 || !gauge && sum(13) > 0.0, "{name:?}");
+        let ends: Vec<_> = rows.iter().map(|cells| &cells[0]).collect();
+        assert!(ends.is_sorted() && ends.iter().all(|end| end.ends_with("00000Z")), "{ends:?}");
+        if gauge {
+            let (mean, min, max) = (number(&rows[0][8]), number(&rows[0][6]), number(&rows[0][7]));
+            // The mean is rounded, to one part in 2^53.
+            assert!(min <= mean * 1.000_001 && mean <= max * 1.000_001, "{:?}", rows[0]);
+            assert!(rows[0][10..].iter().all(String::is_empty), "{:?}", rows[0]);
+        } else if sum(13) == 0.0 && entry.series.repr == tachograph::record::Repr::U64 {
+            counters += 1;
+            let increase = values[values.len() - 1].as_f64() - values[0].as_f64();
+            // CPU time is corrected downwards now and then, which is no increase.
+            let corrected = entry.series.unit == tachograph::record::Unit::Ticks;
+            assert!(sum(10) == increase || corrected && sum(10) >= increase, "{name:?}");
+        }
+    }
+    assert!(counters > 20, "{counters} counters");
+    let ticks = ("tachograph".to_owned(), "ticks".to_owned());
+    let rate: f64 = steps[&ticks][1][11].parse().expect("a number");
+    assert!(rate > 0.0 && rate < 150.0, "{rate} ticks a second, of 100");
+}
+
 /// The values of `rows` by sequence, in each record in the order in which they stand.
 fn sorted<T>(
     rows: &[Value],

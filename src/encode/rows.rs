@@ -24,7 +24,8 @@ use std::io::Write as _;
 use super::{push_escaped, push_f64, push_u64};
 use crate::record::Series;
 use crate::ring::Value;
-use crate::window::GapReason;
+use crate::window::step::Sum;
+use crate::window::{Aggregate, GapReason};
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub enum RowFormat {
 /// What a row of a step says, in the order of its columns; `None` where it does not apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StepCells {
-    /// Values in the step.
+    /// Values of a gauge in the step; of a counter, pairs of values whose increase is known.
     pub count: u64,
     /// Smallest value of a gauge.
     pub min: Option<Value>,
@@ -58,6 +59,41 @@ pub struct StepCells {
     pub covered_s: Option<f64>,
     /// How often the counter began anew.
     pub resets: Option<u64>,
+}
+
+impl From<&Aggregate> for StepCells {
+    fn from(aggregate: &Aggregate) -> Self {
+        match aggregate {
+            Aggregate::Gauge(levels) => Self {
+                count: levels.count,
+                min: levels.min,
+                max: levels.max,
+                mean: levels.mean(),
+                last: levels.last,
+                ..Self::default()
+            },
+            Aggregate::Counter(advance) => Self {
+                count: advance.pairs,
+                last: advance.last,
+                increase: advance.increase().and_then(value_of),
+                rate: advance.rate(),
+                covered_s: Some(advance.covered_ns as f64 / 1e9),
+                resets: Some(advance.resets),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+/// A sum as a value: exact where it is a number that a counter can have.
+fn value_of(sum: Sum) -> Option<Value> {
+    match sum {
+        Sum::Integer(sum) => match u64::try_from(sum) {
+            Ok(sum) => Some(Value::U64(sum)),
+            Err(_) => Some(Value::F64(sum as f64)),
+        },
+        Sum::Double { .. } => sum.as_f64().map(Value::F64),
+    }
 }
 
 const RAW_HEADING: &[u8] = b"time,seq,lane,object,metric,unit,value\n";

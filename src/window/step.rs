@@ -32,7 +32,7 @@
 //! 12. A sum of doubles that leaves their range has no value, nor has what follows from it.
 
 use super::track::Track;
-use super::{Window, bound};
+use super::{GapReason, Window, bound};
 use crate::record::{Class, Kind, RecordHeader, Repr, flags};
 use crate::ring::{ReadError, Ring, Value, Words};
 
@@ -61,6 +61,23 @@ pub struct Gaps {
     pub epochs: u64,
     /// How often the wall clock was set.
     pub clock_steps: u64,
+}
+
+impl Gaps {
+    /// What there is of them, as a [`Window`] tells of gaps; of several starts, how many.
+    pub fn reasons(self) -> impl Iterator<Item = GapReason> {
+        let to = u32::try_from(self.epochs).unwrap_or(u32::MAX);
+        [
+            (self.overrun, GapReason::Overrun(self.overrun)),
+            (self.missing, GapReason::Missing(self.missing)),
+            (self.missed, GapReason::Missed(self.missed)),
+            (self.clock_steps, GapReason::ClockStep),
+            (self.epochs, GapReason::Epoch { to }),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(_, reason)| reason)
+    }
 }
 
 /// One step of a window: those of its records that lie in `(start_ns, end_ns]`.

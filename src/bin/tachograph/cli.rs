@@ -221,8 +221,8 @@ pub(crate) struct SaveFlags {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXPORT_HELP)]
 pub(crate) struct ExportFlags {
-    /// First moment: -5m, 2026-11-22T17:00:00Z, or seconds or milliseconds since 1970. In a saved
-    /// file, time is counted from its newest record [default: -5m; of a file, its oldest record]
+    /// First moment, such as -5m, 2026-11-22T17:00:00Z or seconds or milliseconds since 1970. In a
+    /// saved file, now is its newest record [default: -5m, and of a file its oldest record]
     #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
     pub from: Option<Moment>,
     /// Last moment

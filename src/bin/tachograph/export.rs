@@ -1,12 +1,18 @@
 //! `export`: a window of the rings, as rows.
 
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::bail;
 use glob::Pattern;
-use tachograph::encode::{RowFormat, RowSeries, Rows};
-use tachograph::ring::{Entry, OpenError, Reader, Ring, RunDir, Value, Words, realtime_ns};
-use tachograph::window::{Event, GapReason, Window};
+use tachograph::encode::{RowFormat, RowSeries, Rows, StepCells};
+use tachograph::record::Series;
+use tachograph::ring::{
+    Directory, Entry, OpenError, Reader, Ring, RunDir, Value, Words, realtime_ns,
+};
+use tachograph::window::lane::{self, Candidate};
+use tachograph::window::{Event, GapReason, Steps, Track, Window};
 
 use crate::attach;
 use crate::cli::{Common, ExportFlags, Format};
@@ -15,7 +21,7 @@ use crate::moment::Moment;
 use crate::show;
 
 /// How far back a window of a running recorder reaches unless it is told.
-const FROM_DEFAULT: Moment = Moment::Before(std::time::Duration::from_secs(300));
+const FROM_DEFAULT: Moment = Moment::Before(Duration::from_secs(300));
 /// Records that are written in one go, and so have to be there at one time.
 const BATCH_RECORDS: u64 = 256;
 
@@ -91,10 +97,47 @@ struct Lane<W> {
     ring: Ring<W>,
 }
 
-/// A series in the records of one lane, for one of its lifetimes.
-struct Exported {
-    entry: Entry,
-    row: RowSeries,
+/// The part of a lane that is written.
+struct Part<'a, W> {
+    lane: &'a Lane<W>,
+    window: Window<'a, W>,
+    /// First and last record of the window.
+    bounds: (u64, u64),
+    directory: Directory,
+    /// The series that some record of the window has, in the directory's order.
+    entries: Vec<Entry>,
+}
+
+impl<'a, W: Words> Part<'a, W> {
+    /// What there is of `wanted` in the lane; `None` when the window has no record.
+    fn of(lane: &'a Lane<W>, (from_ns, to_ns): (u64, u64), wanted: &Wanted) -> Option<Self> {
+        let window = Window::between(&lane.ring, from_ns.saturating_sub(1), to_ns);
+        let (first, last) = window.bounds()?;
+        let directory = lane.ring.directory();
+        let there = |entry: &&Entry| entry.first <= last && entry.covers_any_since(first);
+        let entries = directory.iter().filter(there).filter(|entry| wanted.admits(entry));
+        let entries = entries.cloned().collect();
+        Some(Self { lane, window, bounds: (first, last), directory, entries })
+    }
+}
+
+/// Leaves each series in the one part that it is best read from.
+fn keep_best<W: Words>(parts: &mut [Part<'_, W>], (from_ns, to_ns): (u64, u64)) {
+    let after_ns = from_ns.saturating_sub(1);
+    let candidate = |part: &Part<'_, W>| Candidate::of("", &part.lane.ring, None, after_ns, to_ns);
+    let reaches: Vec<_> = parts.iter().map(candidate).collect();
+    let mut held: HashMap<(Box<str>, Box<str>), Vec<Candidate<'_>>> = HashMap::new();
+    let name = |entry: &Entry| (entry.series.object.clone(), entry.series.metric.clone());
+    for (index, part) in parts.iter().enumerate() {
+        for entry in &part.entries {
+            held.entry(name(entry)).or_insert_with(|| reaches.clone())[index].holds = true;
+        }
+    }
+    let best: HashMap<_, _> =
+        held.into_iter().map(|(name, lanes)| (name, lane::choose(&lanes, after_ns))).collect();
+    for (index, part) in parts.iter_mut().enumerate() {
+        part.entries.retain(|entry| best[&name(entry)] == Some(index));
+    }
 }
 
 fn export_lanes<W: Words>(
@@ -108,57 +151,108 @@ fn export_lanes<W: Words>(
     if from_ns > to_ns {
         bail!("--from {} is after --to {}", show::moment(from_ns), show::moment(to_ns));
     }
-    let format = match flags.format {
-        Format::Csv => RowFormat::Csv,
-        Format::Ndjson => RowFormat::Ndjson,
-        Format::Json => RowFormat::Json,
-    };
-    let mut rows = Rows::new(format, flags.step.is_some());
-    let mut text = Vec::new();
-    rows.head(&mut text);
-    let mut series = 0;
-    for lane in lanes {
-        let window = Window::between(&lane.ring, from_ns.saturating_sub(1), to_ns);
-        let Some((first, last)) = window.bounds() else { continue };
-        let exported = exported(lane, (first, last), wanted, format);
-        series += exported.len();
-        let mut seen = None;
-        let mut next = first;
-        while next <= last {
-            let end = last.min(next.saturating_add(BATCH_RECORDS - 1));
-            let batch = Batch { lane, exported: &exported, seen, bounds_ns: (from_ns, to_ns) };
-            batch.write(next, end, &mut rows, &mut text);
-            out.write_all(&text)?;
-            text.clear();
-            (seen, next) = (Some(end), end + 1);
-        }
-    }
-    if series == 0 {
+    let mut parts: Vec<_> =
+        lanes.iter().filter_map(|lane| Part::of(lane, (from_ns, to_ns), wanted)).collect();
+    keep_best(&mut parts, (from_ns, to_ns));
+    parts.retain(|part| !part.entries.is_empty());
+    if parts.is_empty() {
         let patterns: Vec<_> = flags.matching.iter().map(|text| format!("{text:?}")).collect();
         match &patterns[..] {
             [] => bail!("there is no record in this window"),
             _ => bail!("no series of this window matches {}", patterns.join(" or ")),
         }
     }
-    rows.tail(&mut text);
-    Ok(out.write_all(&text)?)
+    let format = match flags.format {
+        Format::Csv => RowFormat::Csv,
+        Format::Ndjson => RowFormat::Ndjson,
+        Format::Json => RowFormat::Json,
+    };
+    let mut output =
+        Output { format, rows: Rows::new(format, flags.step.is_some()), text: Vec::new(), out };
+    output.rows.head(&mut output.text);
+    for part in &parts {
+        match flags.step {
+            Some(step) => output.steps(part, step, to_ns)?,
+            None => output.records(part, (from_ns, to_ns))?,
+        }
+    }
+    output.rows.tail(&mut output.text);
+    Ok(output.out.write_all(&output.text)?)
 }
 
-/// The series that some record from `first` to `last` has, in the directory's order.
-fn exported<W: Words>(
-    lane: &Lane<W>,
-    (first, last): (u64, u64),
-    wanted: &Wanted,
+/// Where rows go.
+struct Output<'a, O> {
     format: RowFormat,
-) -> Vec<Exported> {
-    let directory = lane.ring.directory();
-    let there = |entry: &&Entry| entry.first <= last && entry.covers_any_since(first);
-    let entries = directory.iter().filter(there).filter(|entry| wanted.admits(entry));
-    let exported = |entry: &Entry| Exported {
-        row: RowSeries::new(format, &lane.name, &entry.series),
-        entry: entry.clone(),
-    };
-    entries.map(exported).collect()
+    rows: Rows,
+    /// What has not been written yet.
+    text: Vec<u8>,
+    out: &'a mut O,
+}
+
+impl<O: Write> Output<'_, O> {
+    /// Writes a row per series and record.
+    fn records<W: Words>(&mut self, part: &Part<'_, W>, bounds_ns: (u64, u64)) -> io::Result<()> {
+        let lane = part.lane;
+        let exported = |entry: &Entry| Exported {
+            row: RowSeries::new(self.format, &lane.name, &entry.series),
+            entry: entry.clone(),
+        };
+        let exported: Vec<_> = part.entries.iter().map(exported).collect();
+        let (mut next, last) = part.bounds;
+        let mut seen = None;
+        while next <= last {
+            let end = last.min(next.saturating_add(BATCH_RECORDS - 1));
+            let batch = Batch { lane, exported: &exported, seen, bounds_ns };
+            batch.write(next, end, &mut self.rows, &mut self.text);
+            self.write()?;
+            (seen, next) = (Some(end), end + 1);
+        }
+        Ok(())
+    }
+
+    /// Writes a row per series and step.
+    fn steps<W: Words>(
+        &mut self,
+        part: &Part<'_, W>,
+        step: Duration,
+        to_ns: u64,
+    ) -> io::Result<()> {
+        let wanted: HashSet<&Series> = part.entries.iter().map(|entry| &entry.series).collect();
+        let tracks = Track::all(&part.directory, |series| wanted.contains(series));
+        let (lane, ring) = (&part.lane.name, &part.lane.ring);
+        let series = |track: &Track| RowSeries::new(self.format, lane, &track.series);
+        let series: Vec<_> = tracks.iter().map(series).collect();
+        let step_ns = u64::try_from(step.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let mut steps = Steps::new(tracks, step_ns);
+        steps.begin(&part.window);
+        while let Some(step) = steps.next(ring) {
+            let (rows, text) = (&mut self.rows, &mut self.text);
+            rows.at(step.end_ns, step.last_seq);
+            step.gaps.reasons().for_each(|reason| rows.gap(lane, reason, text));
+            for (series, aggregate) in series.iter().zip(steps.aggregates()) {
+                let cells = StepCells::from(aggregate);
+                if cells.last.is_some() {
+                    rows.step(series, &cells, text);
+                }
+            }
+            self.write()?;
+        }
+        self.rows.at(to_ns, 0);
+        steps.rest().reasons().for_each(|reason| self.rows.gap(lane, reason, &mut self.text));
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.text)?;
+        self.text.clear();
+        Ok(())
+    }
+}
+
+/// A series in the records of one lane, for one of its lifetimes.
+struct Exported {
+    entry: Entry,
+    row: RowSeries,
 }
 
 /// Some records of a lane that are written in one go.
