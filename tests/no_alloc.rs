@@ -48,9 +48,9 @@ fn allocations(f: impl FnOnce()) -> u64 {
     ALLOCATIONS.with(Cell::get) - before
 }
 
-#[path = "support/scratch.rs"]
-mod scratch;
-use scratch::Scratch;
+#[path = "support/cgroup_tree.rs"]
+mod cgroup_tree;
+use cgroup_tree::Scratch;
 
 /// A recorder of this host, as the program puts it together.
 struct Host {
@@ -213,6 +213,28 @@ fn steady_tick_of_many_cpus_allocates_nothing() {
         (0..200).for_each(&mut tick);
         assert_eq!(allocations(|| (200..700).for_each(&mut tick)), 0, "{name}");
         assert!(schema.len() > 150, "{name}: {}", schema.len());
+    }
+}
+
+#[test]
+fn steady_control_groups_allocate_nothing() {
+    for layout in [cgroup_tree::Layout::Unified, cgroup_tree::Layout::Hybrid] {
+        let tree = cgroup_tree::Tree::new(layout);
+        tree.make("slice", 1);
+        (2..20).for_each(|id| tree.make(&format!("slice/{}{id}", "n".repeat(200)), id));
+        let mut sources = Selection::none();
+        sources.set("cgroup", 1).expect("a known source");
+        let mut sampling = Sampling { sources, ..Sampling::default() };
+        sampling.roots.sysfs = tree.sysfs();
+        let mut schema = Schema::new();
+        let mut sampler = Sampler::open(&sampling, &mut schema);
+        let mut record = Record::new(schema.width());
+        let made = allocations(|| {
+            for tick in 0..200 {
+                sampler.tick(tick, false, &mut schema, &mut record);
+            }
+        });
+        assert_eq!((made, sampler.errors()), (0, 0), "{layout:?}");
     }
 }
 

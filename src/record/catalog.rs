@@ -285,6 +285,37 @@ catalog! {
         "devices=*" Gauge Flag U64, "tachograph_interrupt_devices_info", "1 for the devices that have asked for it.";
         "description=*" Gauge Flag U64, "tachograph_interrupt_description_info", "1 for what the kernel says that it is.";
     }
+    Cgroup {
+        "cpu_usage_us" Counter Microseconds U64, "tachograph_cgroup_cpu_usage_seconds_total", "CPU time that the group has used.";
+        "cpu_user_us" Counter Microseconds U64, "tachograph_cgroup_cpu_seconds_total" { mode = "user" }, "CPU time that the group has used, in user mode or in the kernel.";
+        "cpu_system_us" Counter Microseconds U64, "tachograph_cgroup_cpu_seconds_total" { mode = "system" }, "CPU time that the group has used, in user mode or in the kernel.";
+        "cpu_periods" Counter Count U64, "tachograph_cgroup_cpu_periods_total", "Periods in which the group had a limited share of CPU time and used some.";
+        "cpu_throttled_periods" Counter Count U64, "tachograph_cgroup_cpu_throttled_periods_total", "Periods in which the group used up its share of CPU time.";
+        "cpu_throttled_us" Counter Microseconds U64, "tachograph_cgroup_cpu_throttled_seconds_total", "Time that the group was kept from running after its share of CPU time was used up.";
+        "memory_bytes" Gauge Bytes U64, "tachograph_cgroup_memory_bytes", "Memory that the group uses, caches included.";
+        "memory_peak_bytes" Gauge Bytes U64, "tachograph_cgroup_memory_peak_bytes", "Most memory that the group has used.";
+        "memory_limit_bytes" Gauge Bytes U64, "tachograph_cgroup_memory_limit_bytes", "Memory that the group may use; absent without a limit of its own.";
+        "memory_swap_bytes" Gauge Bytes U64, "tachograph_cgroup_memory_swap_bytes", "Swap space that the group uses.";
+        "memory_low_events" Counter Count U64, "tachograph_cgroup_memory_events_total" { event = "low" }, "Times that the group's memory came to one of its bounds.";
+        "memory_high_events" Counter Count U64, "tachograph_cgroup_memory_events_total" { event = "high" }, "Times that the group's memory came to one of its bounds.";
+        "memory_max_events" Counter Count U64, "tachograph_cgroup_memory_events_total" { event = "max" }, "Times that the group's memory came to one of its bounds.";
+        "memory_oom_events" Counter Count U64, "tachograph_cgroup_memory_events_total" { event = "oom" }, "Times that the group's memory came to one of its bounds.";
+        "memory_oom_kills" Counter Count U64, "tachograph_cgroup_memory_oom_kills_total", "Tasks of the group that were killed for lack of memory.";
+        "io_read_bytes" Counter Bytes U64, "tachograph_cgroup_io_read_bytes_total", "Bytes that the group read from block devices.";
+        "io_written_bytes" Counter Bytes U64, "tachograph_cgroup_io_written_bytes_total", "Bytes that the group wrote to block devices.";
+        "io_discarded_bytes" Counter Bytes U64, "tachograph_cgroup_io_discarded_bytes_total", "Bytes of block devices that the group discarded.";
+        "io_reads_completed" Counter Count U64, "tachograph_cgroup_io_reads_completed_total", "Reads of block devices that the group made.";
+        "io_writes_completed" Counter Count U64, "tachograph_cgroup_io_writes_completed_total", "Writes to block devices that the group made.";
+        "io_discards_completed" Counter Count U64, "tachograph_cgroup_io_discards_completed_total", "Discards on block devices that the group made.";
+        "pressure_cpu_some_us" Counter Microseconds U64, "tachograph_cgroup_pressure_cpu_waiting_seconds_total", "Time that some tasks of the group waited for CPU time.";
+        "pressure_cpu_full_us" Counter Microseconds U64, "tachograph_cgroup_pressure_cpu_stalled_seconds_total", "Time that all tasks of the group waited for CPU time.";
+        "pressure_memory_some_us" Counter Microseconds U64, "tachograph_cgroup_pressure_memory_waiting_seconds_total", "Time that some tasks of the group waited for memory.";
+        "pressure_memory_full_us" Counter Microseconds U64, "tachograph_cgroup_pressure_memory_stalled_seconds_total", "Time that all tasks of the group waited for memory.";
+        "pressure_io_some_us" Counter Microseconds U64, "tachograph_cgroup_pressure_io_waiting_seconds_total", "Time that some tasks of the group waited for I/O.";
+        "pressure_io_full_us" Counter Microseconds U64, "tachograph_cgroup_pressure_io_stalled_seconds_total", "Time that all tasks of the group waited for I/O.";
+        "tasks" Gauge Count U64, "tachograph_cgroup_tasks", "Tasks in the group and in those below it.";
+        "tasks_limit" Gauge Count U64, "tachograph_cgroup_tasks_limit", "Tasks that may be in the group; absent without a limit of its own.";
+    }
     Tachograph {
         "ticks" Counter Count U64, "tachograph_ticks_total", "Ticks taken since the recorder started.";
         "ticks_missed" Counter Count U64, "tachograph_ticks_missed_total", "Ticks that were due and not taken since the recorder started.";

@@ -14,6 +14,7 @@ mod attribute;
 mod background;
 mod backing;
 mod block_health;
+mod cgroup;
 mod columns;
 mod cpu_table;
 mod cpuacct;
@@ -71,6 +72,9 @@ pub use selection::{SOURCES, Selection, SourceInfo, UnknownSource};
 /// The parsers by themselves, for tests and fuzzing: bytes in, what each line says out.
 #[doc(hidden)]
 pub mod parse {
+    pub use super::cgroup::parse::{
+        BlockIo, DeviceIo, Keyed, StallTotal, amount, block_io, io_stat, keyed, stall_totals,
+    };
     pub use super::cpu_table::{Counts as CpuCounts, Line as CpuLine, parse as cpu_table};
     pub use super::cpuacct::{Busy, parse as cpuacct};
     pub use super::cpufreq::parse as frequency;

@@ -5,9 +5,9 @@ use std::{error, fmt};
 
 use super::source::Source;
 use super::{
-    Sampling, block_health, cpufreq, cputime, datastore, diskstats, filesystem, hwmon, interrupts,
-    loadavg, meminfo, net_dev, netstat, numa, pressure, snmp6, sockstat, softirqs, stat, textfile,
-    uptime, vmstat, zfs_pool,
+    Sampling, block_health, cgroup, cpufreq, cputime, datastore, diskstats, filesystem, hwmon,
+    interrupts, loadavg, meminfo, net_dev, netstat, numa, pressure, snmp6, sockstat, softirqs,
+    stat, textfile, uptime, vmstat, zfs_pool,
 };
 
 /// A source's name, and what it is for.
@@ -181,6 +181,12 @@ pub const SOURCES: &[SourceInfo] = &[
         name: "numa",
         help: "Memory of each NUMA node.",
         make: |sampling, _| vec![Box::new(numa::Numa::new(&sampling.roots))],
+        divisor: 0,
+    },
+    SourceInfo {
+        name: "cgroup",
+        help: "CPU, memory, I/O, pressure and tasks of each control group.",
+        make: |sampling, _| vec![Box::new(cgroup::Cgroup::new(sampling))],
         divisor: 0,
     },
 ];
