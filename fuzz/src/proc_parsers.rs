@@ -7,7 +7,7 @@ use tachograph::sample::{SampleError, parse};
 use super::input::Input;
 
 /// The files, in the order of the first byte of an input.
-pub const FILES: [&str; 24] = [
+pub const FILES: [&str; 29] = [
     "stat",
     "meminfo",
     "loadavg",
@@ -32,6 +32,11 @@ pub const FILES: [&str; 24] = [
     "node0/meminfo",
     "node0/numastat",
     "node/online",
+    "cgroup/cpu.stat",
+    "cgroup/memory.max",
+    "cgroup/io.stat",
+    "cgroup/blkio.throttle.io_serviced",
+    "cgroup/io.pressure",
 ];
 
 /// Parses a text, and parses it again cut off at some place.
@@ -204,6 +209,44 @@ pub fn run(input: &[u8]) {
             parse::nodes_online(text, |number| found.push(number))?;
             assert!((1..=1024).contains(&found.len()) && found.is_sorted_by(|a, b| a < b));
             Ok(found)
+        }),
+        "cgroup/cpu.stat" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::keyed(text, |line| {
+                assert!(ours(line.key, text) && !line.key.is_empty());
+                found.push(line);
+            });
+            (found, outcome)
+        }),
+        "cgroup/memory.max" => line(text, cut, |text| {
+            let found = parse::amount(text);
+            assert!(!matches!(found, Ok(Some(value)) if value > i64::MAX as u64));
+            found
+        }),
+        "cgroup/io.stat" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::io_stat(text, |device| found.push(device));
+            (found, outcome)
+        }),
+        "cgroup/blkio.throttle.io_serviced" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::block_io(text, |line| {
+                assert!(line.operation < 3);
+                found.push(line);
+            });
+            (found, outcome)
+        }),
+        "cgroup/io.pressure" => lines(text, cut, |text| {
+            let mut found = Vec::new();
+            let outcome = parse::stall_totals(text, |total| found.push(total));
+            // What the other parser of such a text understands, this one does too.
+            let mut whole = Vec::new();
+            if parse::pressure(text, |stall| whole.push((stall.full, stall.total_us))).is_ok()
+                && outcome.is_ok()
+            {
+                assert_eq!(whole.len(), found.len());
+            }
+            (found, outcome)
         }),
         _ => line(text, cut, |text| {
             let found = parse::block_stat(text);

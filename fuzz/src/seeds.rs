@@ -208,6 +208,11 @@ fn texts(hosts: &Path) -> Vec<(String, Vec<u8>)> {
         let seed = text_seed(selector.expect("a file"), text.as_bytes());
         seeds.push((name.to_owned(), seed));
     }
+    for (file, text) in CGROUP_TEXTS {
+        let selector = proc_parsers::FILES.iter().position(|known| *known == file);
+        let seed = text_seed(selector.expect("one of the files"), text.as_bytes());
+        seeds.push((file.replace('/', "-"), seed));
+    }
     seeds
 }
 
@@ -280,6 +285,31 @@ fn expositions() -> Vec<(String, Vec<u8>)> {
     })
     .into()
 }
+
+/// What the files of a control group say.
+const CGROUP_TEXTS: [(&str, &str); 5] = [
+    (
+        "cgroup/cpu.stat",
+        "usage_usec 415563\nuser_usec 241000\nsystem_usec 174563\nnice_usec 0\n\
+         core_sched.force_idle_usec 0\nnr_periods 12\nnr_throttled 3\nthrottled_usec 70112\n",
+    ),
+    ("cgroup/memory.max", "max\n"),
+    (
+        "cgroup/io.stat",
+        "8:16 rbytes=1459200 wbytes=314773504 rios=192 wios=353 dbytes=0 dios=0\n\
+         253:1 8:0 rbytes=90430464 wbytes=299008000 rios=8950 wios=1252 dbytes=0 dios=0\n",
+    ),
+    (
+        "cgroup/blkio.throttle.io_serviced",
+        "8:16 Read 192\n8:16 Write 353\n8:16 Sync 353\n8:16 Async 192\n8:16 Discard 0\n\
+         8:16 Total 545\nTotal 545\n",
+    ),
+    (
+        "cgroup/io.pressure",
+        "some avg10=0.00 avg60=0.13 avg300=0.56 total=7903185\n\
+         full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+    ),
+];
 
 fn requests() -> Vec<(String, Vec<u8>)> {
     [
