@@ -319,7 +319,7 @@ fn file_system_that_hangs_holds_up_nothing() {
     assert_eq!(fuse.waiting(), 2, "one question of each, and no more");
     let news = sampled.news();
     assert_eq!(news.len(), 2, "{news:?}");
-    assert!(news.iter().all(|news| news.ends_with("does not answer")), "{news:?}");
+    assert!(news.iter().all(|news| news.ends_with("has not answered for too long")), "{news:?}");
 
     // It answers again, another thing.
     fuse.go_on(2000);

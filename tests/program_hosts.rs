@@ -196,7 +196,7 @@ rootfs = "/"
 
 [sources]
 vmstat = 0
-loadavg = 3
+loadavg = 4
 
 [http]
 listen = ["127.0.0.1:0", "[::1]:0"]
@@ -238,7 +238,7 @@ fn configuration_file_says_all_that_flags_say() {
     // Flags override it.
     let words = "check-config --interval 2s --source vmstat=4 --listen 127.0.0.1:9 --log debug";
     let flags = Program::start(&mut with(words)).ended();
-    for line in ["interval = \"2s\"", "vmstat = 4", "loadavg = 3", "listen = [\"127.0.0.1:9\"]"] {
+    for line in ["interval = \"2s\"", "vmstat = 4", "loadavg = 4", "listen = [\"127.0.0.1:9\"]"] {
         assert!(flags.out.contains(line), "{line} in {flags:?}");
     }
 

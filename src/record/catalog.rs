@@ -110,6 +110,7 @@ catalog! {
         "pressure_io_full_us" Counter Microseconds U64, "node_pressure_io_stalled_seconds_total", "Total time in seconds no process could make progress due to IO congestion.";
         "pressure_*_avg10_percent" Gauge Percent F64, "tachograph_pressure_*_avg10_ratio", "Share of the last 10 s in which tasks were held up, by resource and by some or all of them.";
         "pressure_*_avg60_percent" Gauge Percent F64, "tachograph_pressure_*_avg60_ratio", "Share of the last 60 s in which tasks were held up, by resource and by some or all of them.";
+        "pressure_*_avg300_percent" Gauge Percent F64, "tachograph_pressure_*_avg300_ratio", "Share of the last 300 s in which tasks were held up, by resource and by some or all of them.";
         "block_health_age_ms" Gauge Milliseconds U64, "tachograph_block_health_age_seconds", "Time since the state of the disks was last read.";
         "block_health_stuck" Gauge Flag U64, "tachograph_block_health_stuck", "1 while reading the state of the disks takes longer than it may.";
         "textfile_age_ms" Gauge Milliseconds U64, "tachograph_textfile_age_seconds", "Time since the directory of text files was last looked at.";
@@ -128,7 +129,6 @@ catalog! {
         "sockstat_*_mem" Gauge Pages U64, "node_sockstat_*_mem", "Number of * sockets in state mem.";
         "sockstat_*_memory" Gauge Bytes U64, "node_sockstat_*_memory", "Number of * sockets in state memory.";
         "sockstat_*" Gauge Count U64, "node_sockstat_*", "Sockets by protocol and state: *.";
-        "pressure_*_avg300_percent" Gauge Percent F64, "tachograph_pressure_*_avg300_ratio", "Share of the last 300 s in which tasks were held up, by resource and by some or all of them.";
     }
     Cpu {
         "user_ticks" Counter Ticks U64, "node_cpu_seconds_total" { mode = "user" }, "Seconds the CPUs spent in each mode.";

@@ -8,6 +8,9 @@
 //! Major and minor number, name, then 11 numbers; 4 more for discards since Linux 4.18 and 2 more
 //! for flushes since 5.5. Partitions had only 4 numbers before 2.6.25. The same numbers without
 //! the name are in `/sys/dev/block/MAJOR:MINOR/stat`.
+//!
+//! Loop devices and RAM disks are there by the dozen, whether anybody uses them or not. One of them
+//! that has never done anything has no series.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -131,6 +134,16 @@ const METRICS: [&str; NUMBERS + 1] = [
     "partition",
 ];
 
+/// Whether this is one of the devices that the kernel has in store, whether anybody wants them or
+/// not: they are there once they have done something.
+fn is_spare(name: &[u8]) -> bool {
+    let numbered = |prefix: &[u8]| {
+        let number = name.strip_prefix(prefix)?;
+        Some(!number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    };
+    [&b"loop"[..], b"ram"].into_iter().any(|prefix| numbered(prefix) == Some(true))
+}
+
 /// The source.
 pub(super) struct Diskstats {
     file: TextFile,
@@ -167,6 +180,9 @@ impl Source for Diskstats {
         }
         devices.begin();
         let parsed = parse(text, |Device { name, numbers, given }| {
+            if is_spare(name) && numbers.iter().all(|number| *number == 0) {
+                return;
+            }
             let row = devices.row(name, given as u8, columns, |columns| {
                 let object = object_id(Class::Disk, name);
                 let has = |index| index == NUMBERS || has(given, index);

@@ -14,7 +14,7 @@
 //!    the pair adds neither increase nor time, and a reset is counted. Of a total that may fall
 //!    ([`Kind::Derive`](crate::record::Kind::Derive)) a smaller value is a negative increase.
 //! 5. Some drivers count in 32 bits. An integer counter of a network interface or a disk, in bytes,
-//!    packets or a disk's milliseconds, that was below 2^32 by at most 2^28 and is now below 2^28
+//!    packets or a disk's milliseconds (also told as a file system's or a store's), that was below 2^32 by at most 2^28 and is now below 2^28
 //!    wrapped: it increased by what lies between modulo 2^32. Anything else smaller is a reset.
 //! 6. CPU times are corrected downwards now and then: a fall by at most [`CPU_FALL_TICKS_MAX`] is no
 //!    reset; the time did not advance, and the pair adds no increase but its time.

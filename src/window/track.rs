@@ -129,6 +129,7 @@ impl Track {
             Some(Class::Nic) => matches!(unit, Unit::Bytes | Unit::Count),
             // The kernel prints the times of a disk as 32 bits everywhere.
             Some(Class::Disk) => matches!(unit, Unit::Bytes | Unit::Count | Unit::Milliseconds),
+            Some(Class::Filesystem | Class::Datastore) => *unit == Unit::Milliseconds,
             _ => false,
         };
         narrow && *kind == Kind::Counter && *repr == Repr::U64

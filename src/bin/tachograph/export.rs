@@ -202,10 +202,11 @@ impl<O: Write> Output<'_, O> {
         let mut seen = None;
         while next <= last {
             let end = last.min(next.saturating_add(BATCH_RECORDS - 1));
-            let batch = Batch { lane, exported: &exported, seen, bounds_ns };
-            batch.write(next, end, &mut self.rows, &mut self.text);
+            let batch = Batch { lane, exported: &exported, seen, bounds_ns, is_last: end == last };
+            // What is lost at the end of a batch is told with the record that follows it.
+            seen = batch.write(next, end, &mut self.rows, &mut self.text).or(seen);
             self.write()?;
-            (seen, next) = (Some(end), end + 1);
+            next = end + 1;
         }
         Ok(())
     }
@@ -262,11 +263,25 @@ struct Batch<'a, W> {
     /// The record that was written last.
     seen: Option<u64>,
     bounds_ns: (u64, u64),
+    /// Whether no batch follows.
+    is_last: bool,
 }
 
 impl<W: Words> Batch<'_, W> {
-    /// Appends the rows of the records `first..=last` to `text`, as far as they are there.
-    fn write(&self, first: u64, last: u64, rows: &mut Rows, text: &mut Vec<u8>) {
+    /// What is left to tell of a gap: the record that was written last may be overwritten by now.
+    fn untold(&self, reason: GapReason) -> Option<GapReason> {
+        match reason {
+            GapReason::Overrun(records) => {
+                let untold = records - u64::from(self.seen.is_some());
+                (untold > 0).then_some(GapReason::Overrun(untold))
+            }
+            other => Some(other),
+        }
+    }
+
+    /// Appends the rows of the records `first..=last` to `text`, as far as they are there, and says
+    /// which of them was the last.
+    fn write(&self, first: u64, last: u64, rows: &mut Rows, text: &mut Vec<u8>) -> Option<u64> {
         let ring = &self.lane.ring;
         // From the record that was written last: a window tells of gaps between two records only.
         let window = Window::sequences(ring, self.seen.unwrap_or(first), last);
@@ -274,12 +289,13 @@ impl<W: Words> Batch<'_, W> {
         let read = window.read(|events| {
             text.truncate(begun);
             let mut attempt = rows.clone();
-            let mut gaps = Vec::new();
+            let (mut gaps, mut seen) = (Vec::new(), None);
             for event in events {
                 match event {
-                    Event::Gap(gap) => gaps.push(gap.reason),
+                    Event::Gap(gap) => gaps.extend(self.untold(gap.reason)),
                     Event::Record(view) if Some(view.seq()) == self.seen => gaps.clear(),
                     Event::Record(view) => {
+                        seen = Some(view.seq());
                         let time_ns = view.realtime_ns();
                         let within = (self.bounds_ns.0..=self.bounds_ns.1).contains(&time_ns);
                         if !within {
@@ -300,13 +316,24 @@ impl<W: Words> Batch<'_, W> {
                     }
                 }
             }
-            attempt
+            if self.is_last && !gaps.is_empty() {
+                attempt.at(self.bounds_ns.1, last);
+                for reason in gaps {
+                    attempt.gap(&self.lane.name, reason, text);
+                }
+            }
+            (attempt, seen)
         });
         match read {
-            Ok(attempt) => *rows = attempt,
+            Ok((attempt, seen)) => {
+                *rows = attempt;
+                seen
+            }
             Err(_) => {
                 text.truncate(begun);
+                rows.at(self.bounds_ns.0, first);
                 rows.gap(&self.lane.name, GapReason::Overrun(last - first + 1), text);
+                Some(last)
             }
         }
     }
