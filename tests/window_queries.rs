@@ -233,6 +233,35 @@ fn lost_records_are_reported_with_their_number() {
     assert_eq!(events(101, 200), []);
 }
 
+/// The recorder was restarted and missed ticks, and all records before that have been overwritten.
+/// A window that asked for them was told how many they are, and not that the rest is a new epoch.
+#[test]
+fn restart_after_the_last_record_that_was_lost_is_reported_beside_the_loss() {
+    let mut model = Model::new();
+    model.publish(START, false);
+    model.recorded.restart();
+    model.recorded.publish(START + 9 * S, 9 * S, 8, false);
+    for second in 10..10 + SLOTS - 1 {
+        model.recorded.publish(START + second * S, second * S, 0, false);
+    }
+    let ring = model.recorded.writer().ring();
+    let gaps = |first| {
+        Window::sequences(&ring, first, SLOTS + 1)
+            .read(|events| {
+                let told = |event| match event {
+                    Event::Record(_) => None,
+                    Event::Gap(gap) => Some((gap.before, gap.reason)),
+                };
+                events.filter_map(told).collect::<Vec<_>>()
+            })
+            .expect("nobody writes meanwhile")
+    };
+    let told =
+        [GapReason::Overrun(1), GapReason::Missed(8), GapReason::Epoch { to: 2 }].map(|r| (2, r));
+    assert_eq!(gaps(1), told);
+    assert_eq!(gaps(2), [], "what came before the window is not the window's");
+}
+
 #[test]
 fn window_tells_whether_its_beginning_is_still_there() {
     let mut model = Model::new();

@@ -229,21 +229,14 @@ pub struct Events<'a, W: Words> {
     held: Option<(RecordView<'a, W>, u8)>,
     /// Oldest record of which a view was made; 0 when none was.
     seen_from: u64,
-    yielded_any: bool,
+    /// Whether some of the window has been told, be it a record or that there is none.
+    begun: bool,
 }
 
 impl<'a, W: Words> Events<'a, W> {
     fn new(window: &Window<'a, W>, next: u64) -> Self {
         let overrun = next.min(window.last.saturating_add(1)).saturating_sub(window.first);
-        Self {
-            window: *window,
-            next,
-            missing: 0,
-            overrun,
-            held: None,
-            seen_from: 0,
-            yielded_any: false,
-        }
+        Self { window: *window, next, missing: 0, overrun, held: None, seen_from: 0, begun: false }
     }
 
     fn gap(&self, before: u64, reason: GapReason) -> Option<Event<'a, W>> {
@@ -284,15 +277,17 @@ impl<'a, W: Words> Iterator for Events<'a, W> {
         let before = self.held.map_or(self.window.last.saturating_add(1), |(view, _)| view.seq());
         if self.overrun > 0 {
             let lost = std::mem::take(&mut self.overrun);
+            self.begun = true;
             return self.gap(before, GapReason::Overrun(lost));
         }
         if self.missing > 0 {
             let missing = std::mem::take(&mut self.missing);
+            self.begun = true;
             return self.gap(before, GapReason::Missing(missing));
         }
         let (view, told) = self.held?;
-        // What happened before the window's first record is not the window's.
-        if told < 3 && self.yielded_any {
+        // What happened before the first record that the window asked for is not the window's.
+        if told < 3 && self.begun {
             let header = view.header();
             let set = header.flags();
             let reasons = [
@@ -308,7 +303,7 @@ impl<'a, W: Words> Iterator for Events<'a, W> {
             }
         }
         self.held = None;
-        self.yielded_any = true;
+        self.begun = true;
         Some(Event::Record(view))
     }
 }
