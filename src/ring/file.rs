@@ -10,44 +10,75 @@ use super::map::WriteMap;
 use super::words::{Words, WordsMut};
 use crate::record::{Change, Schema, Series};
 
-/// A ring's file and what its directory holds.
+/// How many times what a file has seen since its beginning a whole turn is taken to bring at most.
+const CHURN_TIMES_MAX: u64 = 8;
+
+/// A ring's file and what a writer must know of its directory: the series that live, and what the
+/// file does not say yet. What has ended is in the file alone, so that memory is taken by the series
+/// that live and not by all that ever did.
 #[derive(Debug)]
 pub(super) struct RingFile {
     // Held for its lock on the inode.
     pub(super) _file: File,
     pub(super) ring: Ring<WriteMap>,
     pub(super) installed: bool,
-    pub(super) entries: Vec<Entry>,
-    /// Column to index in `entries`.
-    pub(super) live: Vec<Option<usize>>,
-    /// How many of `entries` the file has.
+    /// The series that live, by column.
+    pub(super) live: Vec<Option<Living>>,
+    /// How many entries the file has.
     pub(super) written: usize,
-    /// Entries of the file whose end it does not know yet.
-    pub(super) ended: Vec<usize>,
+    /// Columns of living series that the file has no entry of yet.
+    pub(super) new: BTreeSet<usize>,
+    /// Entries of the file whose end it does not know yet, and that end.
+    pub(super) ended: Vec<(usize, u64)>,
     pub(super) names: HashMap<Box<str>, u64>,
     pub(super) arena_used: u64,
+    /// What was taken when this writer began to write to it.
+    pub(super) began: Taken,
+}
+
+/// A series that lives.
+#[derive(Debug)]
+pub(super) struct Living {
+    pub(super) series: Series,
+    pub(super) first: u64,
+    /// Which entry of the file it has, if it has one.
+    pub(super) index: Option<usize>,
+}
+
+/// How much of a file's room is taken, and after which record.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    pub(super) head: u64,
+    pub(super) entries: u64,
+    pub(super) arena_bytes: u64,
+}
+
+/// The entries and the bytes of names that come in one turn of the ring.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Churn {
+    pub(super) entries: u64,
+    pub(super) arena_bytes: u64,
 }
 
 impl RingFile {
-    /// The file of an old ring that goes on. Its entries are kept as they are, in their places.
-    pub(super) fn of(file: File, ring: Ring<WriteMap>, entries: Vec<Entry>) -> Self {
+    /// The file of an old ring that goes on after the record `head`. Its entries stay in their
+    /// places; of `entries`, which are the sound ones, only the end may be another than in the file.
+    pub(super) fn of(file: File, ring: Ring<WriteMap>, entries: Vec<Entry>, head: u64) -> Self {
         let mut this = Self::new(file, ring, true);
         let directory = this.ring.directory();
         this.written = directory.entries.len();
-        // A damaged entry keeps its place, without meaning and without a lifetime.
-        let placeholder = || Entry { series: no_series(), column: usize::MAX, first: 1, last: 0 };
         let mut sound = entries.into_iter();
         let geometry = *this.ring.geometry();
         // No name of an entry may be written over, whatever the header says of the arena.
         let mut used = this.ring.words().load(at::ARENA_USED).min(geometry.arena_bytes);
         for index in 0..this.written {
-            let Some(found) = &directory.entries[index] else {
-                // Nor may it gain one, when a name is stored where its own is said to be.
-                this.ended.push(index);
-                this.push(placeholder());
+            let found = directory.entries[index].as_ref();
+            let Some((found, entry)) = found.and_then(|found| Some((found, sound.next()?))) else {
+                // A damaged entry keeps its place without a lifetime. Nor may it gain a meaning
+                // when a name is stored where its own is said to be.
+                this.ended.push((index, 0));
                 continue;
             };
-            let entry = sound.next().unwrap_or_else(placeholder);
             let start = geometry.entry_word(index);
             let names = [
                 (&found.series.object, start + entry_at::OBJECT),
@@ -59,11 +90,15 @@ impl RingFile {
                 this.names.insert(name.clone(), place);
             }
             if entry.last != found.last {
-                this.ended.push(index);
+                this.ended.push((index, entry.last));
             }
-            this.push(entry);
+            if entry.lives() {
+                let Entry { series, column, first, .. } = entry;
+                this.settle(column, Living { series, first, index: Some(index) });
+            }
         }
         this.arena_used = used.next_multiple_of(layout::WORD);
+        this.began = this.taken(head);
         this
     }
 
@@ -72,27 +107,34 @@ impl RingFile {
             _file: file,
             ring,
             installed,
-            entries: Vec::new(),
             live: Vec::new(),
             written: 0,
+            new: BTreeSet::new(),
             ended: Vec::new(),
             names: HashMap::new(),
             arena_used: 0,
+            began: Taken::default(),
         }
     }
 
-    pub(super) fn push(&mut self, entry: Entry) {
-        if entry.lives() {
-            if self.live.len() <= entry.column {
-                self.live.resize(entry.column + 1, None);
-            }
-            self.live[entry.column] = Some(self.entries.len());
+    /// Puts a living series in its column.
+    pub(super) fn settle(&mut self, column: usize, living: Living) {
+        if self.live.len() <= column {
+            self.live.resize_with(column + 1, || None);
         }
-        self.entries.push(entry);
+        if living.index.is_none() {
+            self.new.insert(column);
+        }
+        self.live[column] = Some(living);
     }
 
-    /// Makes the entries agree with `schema` in `columns`, from the record after `head` on. A series
-    /// that has ended among `changes` and is there again is another one.
+    /// Which entry of the file the series has that lives in `column`.
+    pub(super) fn entry_of(&self, column: usize) -> Option<usize> {
+        self.live.get(column)?.as_ref()?.index
+    }
+
+    /// Makes the living series those of `schema` in `columns`, from the record after `head` on. A
+    /// series that has ended among `changes` and is there again is another one.
     pub(super) fn reconcile(
         &mut self,
         schema: &Schema,
@@ -103,55 +145,56 @@ impl RingFile {
         let ended = changes.iter().filter(|change| matches!(change, Change::Ended(_)));
         let ended: BTreeSet<usize> = ended.map(|change| change.column()).collect();
         for column in columns {
-            let entry = self.live.get(column).copied().flatten();
+            let living = self.live.get(column).and_then(Option::as_ref);
             let wanted = schema.series(column);
-            let same = entry.map(|index| &self.entries[index].series) == wanted;
-            if same && !ended.contains(&column) {
+            if living.map(|living| &living.series) == wanted && !ended.contains(&column) {
                 continue;
             }
-            if let Some(index) = entry {
-                self.live[column] = None;
-                if index < self.written || !self.installed {
-                    self.entries[index].last = head.max(self.entries[index].first - 1);
-                    if index < self.written {
-                        self.ended.push(index);
-                    }
-                } else {
-                    // It came and went while the directory was full, and is forgotten: otherwise
-                    // the list would grow for as long as that lasts. What lies behind it lives.
-                    self.entries.swap_remove(index);
-                    if let Some(moved) = self.entries.get(index) {
-                        self.live[moved.column] = Some(index);
-                    }
-                }
+            if let Some(living) = self.live.get_mut(column).and_then(Option::take) {
+                self.end(column, &living, head);
             }
             if let Some(series) = wanted {
-                self.push(Entry { series: series.clone(), column, first: head + 1, last: LIVES });
+                let series = series.clone();
+                self.settle(column, Living { series, first: head + 1, index: None });
             }
         }
     }
 
-    pub(super) fn has_room(&self, schema: &Schema) -> bool {
-        let geometry = self.ring.geometry();
-        let new = &self.entries[self.written..];
-        let mut names = BTreeSet::new();
-        let mut bytes = self.arena_used;
-        for name in new.iter().flat_map(|entry| [&entry.series.object, &entry.series.metric]) {
-            if !self.names.contains_key(name) && names.insert(name) {
-                bytes += (name.len() as u64).next_multiple_of(layout::WORD);
+    /// Ends a series after the record `head`. One that came and went while the directory was full is
+    /// forgotten: otherwise there would be ever more of them for as long as that lasts.
+    fn end(&mut self, column: usize, living: &Living, head: u64) {
+        match living.index {
+            Some(index) => self.ended.push((index, head.max(living.first - 1))),
+            None => {
+                self.new.remove(&column);
             }
         }
-        schema.width() <= geometry.column_capacity
-            && self.entries.len() <= geometry.entry_capacity
-            && bytes <= geometry.arena_bytes
+    }
+
+    /// Whether all that lives fits in, in records of `width` columns.
+    pub(super) fn has_room(&self, width: usize) -> bool {
+        let geometry = self.ring.geometry();
+        width <= geometry.column_capacity
+            && self.written + self.new.len() <= geometry.entry_capacity
+            && self.arena_used + self.new_name_bytes() <= geometry.arena_bytes
+    }
+
+    /// Bytes of the arena that the series without an entry need.
+    pub(super) fn new_name_bytes(&self) -> u64 {
+        let mut names = BTreeSet::new();
+        let new = self.new.iter().filter_map(|column| self.live[*column].as_ref());
+        new.flat_map(|living| [&living.series.object, &living.series.metric])
+            .filter(|name| !self.names.contains_key(*name) && names.insert(*name))
+            .map(|name| (name.len() as u64).next_multiple_of(layout::WORD))
+            .sum()
     }
 
     /// Writes which series have ended. That needs no room, so it is done even when all else must
     /// wait: what is published from now on in their columns would be taken for theirs.
     pub(super) fn write_ends(&mut self) {
         let (words, geometry) = (self.ring.words(), self.ring.geometry());
-        for index in self.ended.drain(..) {
-            words.store(geometry.entry_word(index) + entry_at::LAST, self.entries[index].last);
+        for (index, last) in self.ended.drain(..) {
+            words.store(geometry.entry_word(index) + entry_at::LAST, last);
         }
         words.store_release(
             at::DIRECTORY_CHANGES,
@@ -162,28 +205,82 @@ impl RingFile {
     /// Writes what the file does not know yet. There is room for it.
     pub(super) fn write_entries(&mut self, head: u64) {
         self.write_ends();
-        let words = self.ring.words().clone();
-        let geometry = *self.ring.geometry();
-        for index in self.written..self.entries.len() {
-            let Entry { series, column, first, last } = self.entries[index].clone();
-            let meaning =
-                [series.kind.code(), series.unit.code(), series.repr.code(), 0, 0, 0, 0, 0];
-            let start = geometry.entry_word(index);
-            words.store(start + entry_at::OBJECT, self.name(&series.object));
-            words.store(start + entry_at::METRIC, self.name(&series.metric));
-            words.store(start + entry_at::MEANING, u64::from_le_bytes(meaning));
-            words.store(start + entry_at::COLUMN, column as u64);
-            words.store(start + entry_at::FIRST, first);
-            words.store(start + entry_at::LAST, last);
+        for column in std::mem::take(&mut self.new) {
+            let Some(mut living) = self.live[column].take() else { continue };
+            debug_assert!(living.first <= head + 1, "a series begins with the next record");
+            living.index = Some(self.append(&living.series, column, living.first, LIVES));
+            self.live[column] = Some(living);
         }
-        debug_assert!(self.entries[self.written..].iter().all(|entry| entry.first <= head + 1));
-        self.written = self.entries.len();
+        self.state_entries();
+    }
+
+    /// Whether there is room for one more entry, of this series.
+    pub(super) fn has_room_for(&self, series: &Series, column: usize) -> bool {
+        let geometry = self.ring.geometry();
+        let names = [&series.object, &series.metric];
+        let new = names.into_iter().filter(|name| !self.names.contains_key(*name));
+        let bytes: u64 = new.map(|name| (name.len() as u64).next_multiple_of(layout::WORD)).sum();
+        column < geometry.column_capacity
+            && self.written < geometry.entry_capacity
+            && self.arena_used + bytes <= geometry.arena_bytes
+    }
+
+    /// Stores an entry and its names behind the others, for which there is room. Readers are told of
+    /// it by [`RingFile::state_entries`].
+    pub(super) fn append(
+        &mut self,
+        series: &Series,
+        column: usize,
+        first: u64,
+        last: u64,
+    ) -> usize {
+        let index = self.written;
+        let [object, metric] = [self.name(&series.object), self.name(&series.metric)];
+        let meaning = [series.kind.code(), series.unit.code(), series.repr.code(), 0, 0, 0, 0, 0];
+        let start = self.ring.geometry().entry_word(index);
+        let words = self.ring.words();
+        words.store(start + entry_at::OBJECT, object);
+        words.store(start + entry_at::METRIC, metric);
+        words.store(start + entry_at::MEANING, u64::from_le_bytes(meaning));
+        words.store(start + entry_at::COLUMN, column as u64);
+        words.store(start + entry_at::FIRST, first);
+        words.store(start + entry_at::LAST, last);
+        self.written += 1;
+        index
+    }
+
+    /// States how many entries and names there are.
+    pub(super) fn state_entries(&self) {
+        let words = self.ring.words();
         words.store(at::ARENA_USED, self.arena_used);
         words.store_release(at::ENTRY_COUNT, self.written as u64);
         words.store_release(
             at::DIRECTORY_CHANGES,
             words.load(at::DIRECTORY_CHANGES).wrapping_add(1),
         );
+    }
+
+    /// How much room is taken after the record `head`.
+    pub(super) fn taken(&self, head: u64) -> Taken {
+        Taken { head, entries: self.written as u64, arena_bytes: self.arena_used }
+    }
+
+    /// What a turn of the ring brings, if it goes on as it went since this file's beginning.
+    pub(super) fn churn(&self, head: u64) -> Churn {
+        let slots = self.ring.geometry().slot_count;
+        // A file that is full after a few records says little of a whole turn: its churn is not
+        // taken for more than so many times what was seen.
+        let least = (slots / CHURN_TIMES_MAX).max(1);
+        let records = head.saturating_sub(self.began.head).max(least);
+        let in_a_turn = |made: u64| {
+            u64::try_from(u128::from(made) * u128::from(slots) / u128::from(records))
+                .unwrap_or(u64::MAX)
+        };
+        let now = self.taken(head);
+        Churn {
+            entries: in_a_turn((now.entries + self.new.len() as u64) - self.began.entries),
+            arena_bytes: in_a_turn(now.arena_bytes - self.began.arena_bytes),
+        }
     }
 
     /// The place of a name in the arena, put there if it is new.
@@ -203,10 +300,4 @@ impl RingFile {
         self.names.insert(name.into(), place);
         place
     }
-}
-
-fn no_series() -> Series {
-    use crate::record::{Kind, Repr, Unit};
-    let (kind, unit, repr) = (Kind::Gauge, Unit::Count, Repr::U64);
-    Series { object: "".into(), metric: "".into(), kind, unit, repr }
 }

@@ -17,6 +17,7 @@ mod reader;
 mod recover;
 mod save;
 mod slot;
+mod successor;
 mod sync;
 mod words;
 mod writer;

@@ -6,12 +6,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use super::directory::Entry;
 use super::file::RingFile;
 use super::layout;
 use super::lock::{LockError, WriterLock, hold_inode};
-use super::make::{Make, boot_id};
+use super::make::{Make, Need, Past, boot_id};
 use super::map::WriteMap;
 use super::place::{RunDir, own_uid};
 use super::recover::{self, Found, Slots};
@@ -124,8 +125,9 @@ impl Opening {
         let slot_count = slot_count.unwrap_or(u64::MAX);
         let make = Make { dir, lane, slot_count, interval_ns, mode: options.mode };
         let Some(old) = old else {
-            let file = make.build(schema, Vec::new(), None, 0)?;
-            let mut writer = Writer::over(file, make, lock, 0, 1);
+            let never = AtomicBool::new(false);
+            let built = make.build(&Need::of(schema), None, 0, &never)?;
+            let mut writer = Writer::over(built.file, make, lock, 0, 1);
             writer.begin(schema)?;
             return Ok((writer, before));
         };
@@ -143,11 +145,14 @@ impl Opening {
             let mode = fs::Permissions::from_mode(make.mode);
             old.file.set_permissions(mode).map_err(failed(&make.path(), "set the mode of"))?;
             recover::clean(&old.ring, &old.slots, &found);
-            let file = RingFile::of(old.file, old.ring, old.entries);
+            let file = RingFile::of(old.file, old.ring, old.entries, found.resume_after);
             Writer::over(file, make, lock, found.resume_after, epoch)
         } else {
-            let file = make.build(schema, old.entries, Some(&old.ring), head)?;
-            let mut writer = Writer::over(file, make, lock, found.resume_after, epoch);
+            let entry = |index: usize| old.entries.get(index).cloned();
+            let past = Past { ring: &old.ring, entries: old.entries.len(), entry: &entry };
+            let never = AtomicBool::new(false);
+            let built = make.build(&Need::of(schema), Some(&past), head, &never)?;
+            let mut writer = Writer::over(built.file, make, lock, found.resume_after, epoch);
             writer.retire = Some(old.ring);
             writer
         };

@@ -1,10 +1,12 @@
 //! Going on in a ring whose writer is gone: the head is found by looking at every slot, never
 //! believed, and what no writer put there is emptied.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::layout::{RESUME_MAX, header as at, record as record_at};
 use super::map::WriteMap;
 use super::words::{Words, WordsMut};
-use super::{Geometry, Ring};
+use super::{Geometry, Ring, slot};
 use crate::record::RecordHeader;
 
 /// What a look at every slot found.
@@ -156,21 +158,39 @@ pub(super) fn clean(ring: &Ring<WriteMap>, slots: &Slots, found: &Found) {
     ring.words().store_release(at::HEAD, found.head);
 }
 
-/// Copies the stable records `from..=head` of one ring into another that nobody reads yet. Columns
-/// keep their places.
-pub(super) fn copy_history<W: Words>(old: &Ring<W>, new: &Ring<WriteMap>, from: u64, head: u64) {
-    let width =
-        RecordHeader::WORDS + old.geometry().column_capacity.min(new.geometry().column_capacity);
+/// Copies the stable records `from..=head` of one ring into another that nobody reads yet, until
+/// `stop` is set. Columns keep their places.
+///
+/// The writer may be at work in the old ring meanwhile: a record that it overwrites is left out.
+pub(super) fn copy_history<W: Words>(
+    old: &Ring<W>,
+    new: &Ring<WriteMap>,
+    from: u64,
+    head: u64,
+    stop: &AtomicBool,
+) {
+    let (old_words, geometry) = (old.words(), old.geometry());
+    let width = RecordHeader::WORDS + geometry.column_capacity.min(new.geometry().column_capacity);
     let mut words = vec![0; width];
-    for seq in from.max(old.geometry().oldest(head))..=head {
-        old.words().copy(old.geometry().slot_word(seq), &mut words);
-        if seq == 0 || words[record_at::SEQ] != 2 * seq {
-            continue;
+    for seq in from.max(geometry.oldest(head))..=head {
+        if stop.load(Ordering::Relaxed) {
+            return;
         }
-        let columns = words[record_at::COLUMNS].min((width - RecordHeader::WORDS) as u64);
-        words[record_at::COLUMNS] = columns;
-        let used = RecordHeader::WORDS + columns as usize;
-        new.words().store_all(new.geometry().slot_word(seq), &words[..used]);
+        let slot = geometry.slot_word(seq);
+        let copied = slot::observe(old_words, slot, seq, || {
+            let columns = old_words.load(slot + record_at::COLUMNS);
+            let columns = columns.min((width - RecordHeader::WORDS) as u64);
+            let used = RecordHeader::WORDS + columns as usize;
+            old_words.copy(slot, &mut words[..used]);
+            words[record_at::COLUMNS] = columns;
+            used
+        });
+        let slot = new.geometry().slot_word(seq);
+        match copied {
+            Ok(used) => new.words().store_all(slot, &words[..used]),
+            // What an earlier copy has put there is older than the ring can hold now.
+            Err(_) => new.words().store(slot, 0),
+        }
     }
 }
 

@@ -93,8 +93,10 @@ pub fn save<W: Words>(
     let series = entries.len();
     let file = unfinished.file.try_clone().map_err(failed(path, "write"))?;
     let mut saved = RingFile::new(file, new, false);
-    entries.into_iter().for_each(|entry| saved.push(entry));
-    saved.write_entries(last);
+    for Entry { series, column, first, last } in &entries {
+        saved.append(series, *column, *first, *last);
+    }
+    saved.state_entries();
     drop(saved);
     unfinished.put_in_place(path, replace)?;
     Ok(Saved {

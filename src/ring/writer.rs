@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{error, fmt, io};
 
@@ -11,7 +11,7 @@ use super::clock::boottime_ns;
 use super::file::RingFile;
 use super::layout::{header as at, state};
 use super::lock::WriterLock;
-use super::make::Make;
+use super::make::{Make, Need, Past};
 use super::map::{ReadMap, WriteMap};
 use super::words::WordsMut as _;
 use super::{FormatError, Reader, Ring, slot};
@@ -206,7 +206,7 @@ impl Writer {
             schema.changes().iter().map(|change| change.column()).collect();
         self.file.reconcile(schema, schema.changes(), columns, self.head);
         schema.clear_changes();
-        if self.file.has_room(schema) {
+        if self.file.has_room(schema.width()) {
             self.file.write_entries(self.head);
         } else {
             self.behind = true;
@@ -273,7 +273,7 @@ impl Writer {
     pub(super) fn begin(&mut self, schema: &mut Schema) -> Result<(), WriteError> {
         let width = schema.width().max(self.file.live.len());
         self.file.reconcile(schema, schema.changes(), 0..width, self.head);
-        if self.file.has_room(schema) {
+        if self.file.has_room(schema.width()) {
             self.file.write_entries(self.head);
             self.install()?;
         } else {
@@ -287,11 +287,25 @@ impl Writer {
     /// Puts a larger ring with the same history in this one's place. After an error this one goes
     /// on, and nothing is left of the other.
     fn roll_over(&mut self, schema: &Schema) -> Result<(), WriteError> {
-        let old = &self.file.ring;
-        let entries = self.file.entries.clone();
-        let mut file = self.make.build(schema, entries, Some(old), old.head())?;
-        debug_assert!(file.has_room(schema), "a new ring is made large enough");
-        file.write_entries(self.head);
+        let old = &self.file;
+        let need = Need {
+            width: schema.width(),
+            series: schema.len(),
+            new_entries: old.new.len(),
+            name_bytes: old.new_name_bytes(),
+            churn: old.churn(self.head),
+        };
+        let entry = |index| old.ring.entry(index);
+        let past = Past { ring: &old.ring, entries: old.written, entry: &entry };
+        let never = AtomicBool::new(false);
+        let mut built = self.make.build(&need, Some(&past), old.ring.head(), &never)?;
+        let caught_up = built.catch_up(old, self.head, schema.width());
+        debug_assert!(caught_up, "a new ring is made large enough");
+        self.replace(built.file)
+    }
+
+    /// Puts `file`, which knows all that this ring knows, in its place.
+    fn replace(&mut self, file: RingFile) -> Result<(), WriteError> {
         let mut old = std::mem::replace(&mut self.file, file);
         // A ring that was never put in place has nobody to tell.
         let (was_retiring, installed) = (self.retire.take(), old.installed);
