@@ -6,9 +6,10 @@ use std::fs::File;
 use super::Ring;
 use super::directory::Entry;
 use super::layout::{self, LIVES, entry as entry_at, header as at};
+use super::make::ahead;
 use super::map::WriteMap;
 use super::words::{Words, WordsMut};
-use crate::record::{Change, Schema, Series};
+use crate::record::{COLUMNS_MAX, Change, Schema, Series};
 
 /// How many times what a file has seen since its beginning a whole turn is taken to bring at most.
 const CHURN_TIMES_MAX: u64 = 8;
@@ -51,6 +52,7 @@ pub(super) struct Taken {
     pub(super) head: u64,
     pub(super) entries: u64,
     pub(super) arena_bytes: u64,
+    pub(super) columns: u64,
 }
 
 /// The entries and the bytes of names that come in one turn of the ring.
@@ -98,7 +100,7 @@ impl RingFile {
             }
         }
         this.arena_used = used.next_multiple_of(layout::WORD);
-        this.began = this.taken(head);
+        this.began = this.taken(head, this.live.len());
         this
     }
 
@@ -260,9 +262,25 @@ impl RingFile {
         );
     }
 
-    /// How much room is taken after the record `head`.
-    pub(super) fn taken(&self, head: u64) -> Taken {
-        Taken { head, entries: self.written as u64, arena_bytes: self.arena_used }
+    /// How much room is taken after the record `head`, if records have `width` columns.
+    pub(super) fn taken(&self, head: u64, width: usize) -> Taken {
+        let (entries, columns) = (self.written as u64, width as u64);
+        Taken { head, entries, arena_bytes: self.arena_used, columns }
+    }
+
+    /// Whether of the entries, the names or the columns that were free when this writer began so
+    /// many 1024ths are taken that a larger file is to be made.
+    pub(super) fn is_filling(&self, width: usize, taken_1024ths: u64) -> bool {
+        let (geometry, began, now) = (self.ring.geometry(), self.began, self.taken(0, width));
+        let filling = |now: u64, began: u64, capacity: u64| {
+            let (taken, free) = (now.saturating_sub(began), capacity.saturating_sub(began));
+            taken * ahead::WHOLE >= free * taken_1024ths
+        };
+        // There can be no more columns than these, whatever is made.
+        let widest = geometry.column_capacity == COLUMNS_MAX;
+        filling(now.entries, began.entries, geometry.entry_capacity as u64)
+            || filling(now.arena_bytes, began.arena_bytes, geometry.arena_bytes)
+            || !widest && filling(now.columns, began.columns, geometry.column_capacity as u64)
     }
 
     /// What a turn of the ring brings, if it goes on as it went since this file's beginning.
@@ -276,7 +294,7 @@ impl RingFile {
             u64::try_from(u128::from(made) * u128::from(slots) / u128::from(records))
                 .unwrap_or(u64::MAX)
         };
-        let now = self.taken(head);
+        let now = self.taken(head, 0);
         Churn {
             entries: in_a_turn((now.entries + self.new.len() as u64) - self.began.entries),
             arena_bytes: in_a_turn(now.arena_bytes - self.began.arena_bytes),

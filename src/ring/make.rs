@@ -235,7 +235,7 @@ impl Make {
         words.store(at::HEAD, head);
         words.notify().store(head as u32, Ordering::Relaxed);
         built.file.state_entries();
-        built.file.began = built.file.taken(head);
+        built.file.began = built.file.taken(head, need.width.max(kept.width));
         if stop.load(Ordering::Relaxed) {
             let path = self.unfinished_path();
             let _ = fs::remove_file(&path);

@@ -1,16 +1,107 @@
-//! The ring that is to take another one's place.
+//! The ring that is to take another one's place, made ahead of need and on another thread.
 //!
-//! It begins with the history and the directory that its predecessor had at some moment. Before it is
-//! put in place it is brought up to date with what has been published, begun and ended since: that is
-//! little, and all that must be done on the writer's own thread.
+//! To create a file with all its blocks and to copy a history takes many times as long as a tick may.
+//! So a [`Successor`] is begun while there is room left, and the writer goes on publishing into the
+//! old ring. What the successor begins with is the history and the directory of one moment; a record
+//! that is overwritten while it is being copied is left out, since the writer is by then a whole turn
+//! further. [`Built::catch_up`] brings in what has been published, begun and ended since: that is
+//! little, and all that the writer's own thread must do.
+//!
+//! Until it is put in place nobody knows of the new file. One that is not wanted any more is removed:
+//! whoever drops a [`Successor`] waits until its thread has seen that, which it looks for at each
+//! record and each entry.
 
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 
+use super::Ring;
 use super::file::{Living, RingFile};
 use super::layout::{LIVES, header as at};
-use super::make::Built;
+use super::make::{Built, Make, Need, Past};
+use super::map::WriteMap;
 use super::recover;
 use super::words::WordsMut as _;
+use super::writer::{WriteError, failed};
+
+/// A larger ring that is being made.
+#[derive(Debug)]
+pub(super) struct Successor {
+    thread: Option<JoinHandle<Result<Built, WriteError>>>,
+    stop: Arc<AtomicBool>,
+    /// Where the file lies until it is put in place.
+    path: PathBuf,
+}
+
+impl Successor {
+    /// Begins to make one with the history of `ring` up to the record `head` and its first `entries`
+    /// entries.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no thread.
+    pub(super) fn begin(
+        make: &Make,
+        need: Need,
+        ring: Ring<WriteMap>,
+        entries: usize,
+        head: u64,
+    ) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let path = make.unfinished_path();
+        let (make, stopped) = (make.clone(), stop.clone());
+        let build = move || {
+            let entry = |index| ring.entry(index);
+            let past = Past { ring: &ring, entries, entry: &entry };
+            make.build(&need, Some(&past), head, &stopped)
+        };
+        let thread = thread::Builder::new().name("successor".into()).spawn(build)?;
+        Ok(Self { thread: Some(thread), stop, path })
+    }
+
+    /// Whether it has been made, or cannot be, so that [`Successor::wait`] returns at once.
+    pub(super) fn is_ready(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits until it has been made.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Make::build`]; nothing is then left of the file.
+    pub(super) fn wait(mut self) -> Result<Built, WriteError> {
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<Built, WriteError> {
+        let ended = self.thread.take().map(JoinHandle::join);
+        ended.and_then(Result::ok).unwrap_or_else(|| {
+            let _ = fs::remove_file(&self.path);
+            Err(failed(&self.path, "finish")(io::Error::other("its thread has ended")))
+        })
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.stop.store(true, Ordering::Relaxed);
+            if self.join().is_ok() {
+                let _ = fs::remove_file(&self.path);
+            }
+        }
+    }
+}
+
+/// Gives back what a ring that is not written to any more takes. To unmap a large file takes about
+/// as long as a tick may, so this is done on a thread of its own, if there is one.
+pub(super) fn give_back(old: RingFile) {
+    // Where there is none, the closure and what it holds are dropped here.
+    let _ = thread::Builder::new().name("successor".into()).spawn(move || drop(old));
+}
 
 impl Built {
     /// Brings the new file up to what `old`, from which it was made, holds after the record `head`,
@@ -19,7 +110,7 @@ impl Built {
     ///
     /// `old` knows all ends, so that what it says of its entries is the truth.
     pub(super) fn catch_up(&mut self, old: &RingFile, head: u64, width: usize) -> bool {
-        self.copy_records(old, head);
+        self.copy_records(old);
         self.end_ended(old);
         if !self.append_entries(old) {
             return false;
@@ -37,8 +128,8 @@ impl Built {
     }
 
     /// Copies the records that were published since the file was begun.
-    fn copy_records(&self, old: &RingFile, head: u64) {
-        let copied = self.file.began.head;
+    fn copy_records(&self, old: &RingFile) {
+        let (copied, head) = (self.file.began.head, old.ring.head());
         if copied < head {
             let never = AtomicBool::new(false);
             recover::copy_history(&old.ring, &self.file.ring, copied + 1, head, &never);

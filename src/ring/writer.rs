@@ -11,8 +11,9 @@ use super::clock::boottime_ns;
 use super::file::RingFile;
 use super::layout::{header as at, state};
 use super::lock::WriterLock;
-use super::make::{Make, Need, Past};
+use super::make::{Make, Need, Past, ahead};
 use super::map::{ReadMap, WriteMap};
+use super::successor::{Successor, give_back};
 use super::words::WordsMut as _;
 use super::{FormatError, Reader, Ring, slot};
 use crate::record::{Record, RecordHeader, Schema, flags};
@@ -108,6 +109,10 @@ pub(super) fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error)
 /// Dropped without [`Writer::close`] it looks to readers like one that was killed.
 #[derive(Debug)]
 pub struct Writer {
+    /// First, so that it has ended before the lane is anybody else's.
+    successor: Option<Successor>,
+    /// When the next one is begun, in 1024ths of the room that the file began with.
+    successor_at: u64,
     pub(super) file: RingFile,
     pub(super) make: Make,
     pub(super) _lock: WriterLock,
@@ -132,6 +137,8 @@ impl Writer {
         epoch: u32,
     ) -> Self {
         Self {
+            successor: None,
+            successor_at: ahead::BEGIN,
             file,
             make,
             _lock: lock,
@@ -189,32 +196,52 @@ impl Writer {
     }
 
     /// Tells the directory what has changed in `schema`; the changes hold from the next record on.
-    /// When the directory, its names or the columns are full, a larger ring with the same history
-    /// takes this one's place.
+    ///
+    /// When three quarters of the free entries, names or columns are taken, a larger ring with the
+    /// same history is made on another thread, and a later call puts it in this one's place. Until
+    /// then [`Writer::is_replacing`], and this should be called before each record. Only when there
+    /// is no room left before that ring has been made does this wait for it.
     ///
     /// # Errors
     ///
     /// [`WriteError`] when a larger ring is needed and cannot be made. The old one goes on and can
     /// be published to: it knows which series have ended, and what stands in columns of series that
     /// it does not know belongs to none. The writer is then [`Writer::is_behind`]; the next call
-    /// tries again and, of the series that still live, makes up for what the directory missed.
+    /// tries again and, of the series that still live, makes up for what the directory missed. A
+    /// larger ring that is not needed yet and cannot be made is no error: it is tried again when
+    /// half of what is still free has been taken.
     pub fn sync(&mut self, schema: &mut Schema) -> Result<(), WriteError> {
-        if schema.changes().is_empty() && !self.behind {
+        let is_ready = self.successor.as_ref().is_some_and(Successor::is_ready);
+        if schema.changes().is_empty() && !self.behind && !is_ready {
             return Ok(());
         }
         let columns: BTreeSet<usize> =
             schema.changes().iter().map(|change| change.column()).collect();
         self.file.reconcile(schema, schema.changes(), columns, self.head);
         schema.clear_changes();
-        if self.file.has_room(schema.width()) {
+        let width = schema.width();
+        if self.file.has_room(width) {
             self.file.write_entries(self.head);
+            if is_ready {
+                self.succeed(width);
+            }
+            self.prepare(schema);
         } else {
             self.behind = true;
             self.file.write_ends();
-            self.roll_over(schema)?;
+            if !self.succeed(width) {
+                self.roll_over(schema)?;
+            }
         }
         self.behind = false;
         Ok(())
+    }
+
+    /// Whether a larger ring is being made ahead of need, or waits for [`Writer::sync`] to put it in
+    /// place.
+    #[must_use]
+    pub fn is_replacing(&self) -> bool {
+        self.successor.is_some()
     }
 
     /// Whether there are series that the directory does not know because [`Writer::sync`] failed.
@@ -284,17 +311,61 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts a larger ring with the same history in this one's place. After an error this one goes
-    /// on, and nothing is left of the other.
-    fn roll_over(&mut self, schema: &Schema) -> Result<(), WriteError> {
-        let old = &self.file;
-        let need = Need {
+    /// Begins to make a larger ring if the room that is left has become little.
+    fn prepare(&mut self, schema: &Schema) {
+        let width = schema.width();
+        if self.successor.is_some() || !self.file.is_filling(width, self.successor_at) {
+            return;
+        }
+        let (ring, entries) = (self.file.ring.clone(), self.file.written);
+        let head = ring.head();
+        let begun = Successor::begin(&self.make, self.need(schema), ring, entries, head);
+        match begun {
+            Ok(successor) => self.successor = Some(successor),
+            Err(_) => self.postpone(),
+        }
+    }
+
+    /// Puts the larger ring that is being made in this one's place, once it has been made. `false`
+    /// if there is none, or it could not be made or put in place, or has too little room after all.
+    fn succeed(&mut self, width: usize) -> bool {
+        let Some(successor) = self.successor.take() else { return false };
+        let succeeded = match successor.wait() {
+            Ok(mut built) => {
+                if built.catch_up(&self.file, self.head, width) {
+                    self.replace(built.file).is_ok()
+                } else {
+                    let _ = fs::remove_file(self.make.unfinished_path());
+                    false
+                }
+            }
+            Err(_) => false,
+        };
+        if !succeeded {
+            self.postpone();
+        }
+        succeeded
+    }
+
+    /// Leaves the next larger ring until half of what is still free has been taken.
+    fn postpone(&mut self) {
+        self.successor_at += (ahead::WHOLE - self.successor_at) / 2;
+    }
+
+    fn need(&self, schema: &Schema) -> Need {
+        Need {
             width: schema.width(),
             series: schema.len(),
-            new_entries: old.new.len(),
-            name_bytes: old.new_name_bytes(),
-            churn: old.churn(self.head),
-        };
+            new_entries: self.file.new.len(),
+            name_bytes: self.file.new_name_bytes(),
+            churn: self.file.churn(self.head),
+        }
+    }
+
+    /// Puts a larger ring with the same history in this one's place, and makes it here and now.
+    /// After an error this one goes on, and nothing is left of the other.
+    fn roll_over(&mut self, schema: &Schema) -> Result<(), WriteError> {
+        let (old, need) = (&self.file, self.need(schema));
         let entry = |index| old.ring.entry(index);
         let past = Past { ring: &old.ring, entries: old.written, entry: &entry };
         let never = AtomicBool::new(false);
@@ -316,6 +387,8 @@ impl Writer {
             return Err(error);
         }
         self.rollovers += u64::from(installed);
+        self.successor_at = ahead::BEGIN;
+        give_back(old);
         Ok(())
     }
 

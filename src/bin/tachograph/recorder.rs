@@ -148,7 +148,7 @@ impl Recorder {
         }
         self.observe_self(&tick);
         let try_again = self.writer.is_behind() && now.boottime_ns >= self.sync_again_ns;
-        if !self.schema.changes().is_empty() || try_again {
+        if !self.schema.changes().is_empty() || try_again || self.writer.is_replacing() {
             self.follow_schema(now);
         }
         let duration_ns = Now::read().boottime_ns.saturating_sub(now.boottime_ns);
