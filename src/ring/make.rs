@@ -30,12 +30,6 @@ const SPARE_ARENA_BYTES: u64 = 16 << 10;
 /// Largest share of the machine's memory that a ring may take: one half.
 const MEMORY_SHARE: u64 = 2;
 
-/// Most entries of ended series that a new file begins with. It leaves room for as many living ones
-/// as there are columns, and for entries that come: of a directory that can grow no more, a quarter.
-const ENDED_ENTRIES_MAX: u64 = layout::ENTRIES_MAX / 8 * 5;
-/// Most bytes of names that only ended series have, in a new file.
-const ENDED_NAME_BYTES_MAX: u64 = layout::ARENA_BYTES_MAX / 4;
-
 /// When a larger file is begun, in 1024ths of the room that the present one began with.
 pub(super) mod ahead {
     /// All of it.
@@ -75,77 +69,100 @@ impl Need {
     }
 }
 
-/// What a new file takes over: the records of a ring, and entries.
+/// What a new file takes over.
 pub(super) struct Past<'a> {
     pub(super) ring: &'a Ring<WriteMap>,
-    pub(super) entries: usize,
+    pub(super) entries: Entries<'a>,
+}
+
+/// Entries that are decoded one at a time: there may be as many as a directory can have.
+#[derive(Clone, Copy)]
+pub(super) struct Entries<'a> {
+    pub(super) count: usize,
     /// The entry of this number, `None` if it is damaged.
     pub(super) entry: &'a dyn Fn(usize) -> Option<Entry>,
 }
 
-impl<'a> Past<'a> {
-    /// The entries of the past that a file takes over which keeps the records from `kept_from` on:
-    /// those that some kept record has, except, of series that had ended before the record `head`,
-    /// those before the entry `ended_from`. In their order, with their numbers.
-    ///
-    /// A series that ends while the file is being built still has the newest record, so that which
-    /// ones these are does not change meanwhile.
-    fn kept(
-        &self,
-        kept_from: u64,
-        head: u64,
-        ended_from: usize,
-    ) -> impl DoubleEndedIterator<Item = (usize, Entry)> + use<'a, '_> {
-        let entry = self.entry;
-        let kept = move |index| entry(index).filter(|entry| entry.covers_any_since(kept_from));
-        (0..self.entries)
-            .filter_map(move |index| Some((index, kept(index)?)))
-            .filter(move |(index, entry)| entry.last >= head || *index >= ended_from)
+impl<'a> Entries<'a> {
+    /// Those that some record from `from` on has, in their order and with their numbers.
+    fn since(self, from: u64) -> impl Iterator<Item = (usize, Entry)> + use<'a> {
+        let kept = move |index| (self.entry)(index).filter(|entry| entry.covers_any_since(from));
+        (0..self.count).filter_map(move |index| Some((index, kept(index)?)))
     }
 }
 
 /// Which entries of the past are taken over, and what they need.
-///
-/// Of more ended series than a directory is to begin with, the oldest are forgotten: their columns
-/// in old records are then unknown, never taken for something else.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Kept {
+    /// Those that some record from this one on has.
     from: u64,
-    head: u64,
-    ended_from: usize,
     width: usize,
     entries: u64,
     name_bytes: u64,
 }
 
+/// How much of the past a new directory begins with at most, so that there is room for more.
+#[derive(Clone, Copy, Debug)]
+struct KeptMax {
+    /// Series that have ended.
+    ended: usize,
+    name_bytes: u64,
+}
+
+impl KeptMax {
+    /// It leaves room for as many living series as there are columns, and of the entries that a
+    /// directory can have a quarter.
+    const ALL: Self = Self {
+        ended: layout::ENTRIES_MAX as usize / 8 * 5,
+        name_bytes: layout::ARENA_BYTES_MAX / 2,
+    };
+}
+
 impl Kept {
-    fn of(past: &Past<'_>, from: u64, head: u64, stop: &AtomicBool) -> Self {
-        let mut kept = Self { from, head, ..Self::default() };
+    /// The entries of records from `kept_from` on. If they are too many, those series are forgotten
+    /// that ended first: their columns in old records are then unknown, never taken for something
+    /// else.
+    ///
+    /// A series that ends while the file is being built still has the record `head`, so which entries
+    /// these are does not change meanwhile.
+    fn of(
+        entries: Entries<'_>,
+        kept_from: u64,
+        head: u64,
+        max: KeptMax,
+        stop: &AtomicBool,
+    ) -> Self {
+        let mut from = kept_from;
+        if entries.count > max.ended {
+            let lasts = entries.since(from).map(|(_, entry)| entry.last);
+            let mut ends: Vec<u64> = lasts.filter(|last| *last != LIVES).collect();
+            if let Some(last_forgotten) = ends.len().saturating_sub(max.ended).checked_sub(1) {
+                let (_, end, _) = ends.select_nth_unstable(last_forgotten);
+                from = (*end + 1).min(head);
+            }
+        }
+        // Half of the time that is left is given up at each turn.
+        loop {
+            let kept = Self::since(entries, from, stop);
+            if kept.name_bytes <= max.name_bytes || from >= head || stop.load(Ordering::Relaxed) {
+                return kept;
+            }
+            from += (head - from).div_ceil(2);
+        }
+    }
+
+    fn since(entries: Entries<'_>, from: u64, stop: &AtomicBool) -> Self {
+        let mut kept = Self { from, ..Self::default() };
         let mut names = HashSet::new();
-        let (mut ended, mut ended_bytes) = (0, 0);
-        for (index, entry) in past.kept(from, head, 0).rev() {
+        for (_, Entry { series, column, .. }) in entries.since(from) {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let has_newest = entry.last >= head;
-            if !has_newest && kept.ended_from > 0 {
-                continue;
-            }
-            let Entry { series, column, .. } = entry;
-            let mut bytes = 0;
             for name in [series.object, series.metric] {
-                let needed = arena_bytes_of(&name);
-                bytes += if names.insert(name) { needed } else { 0 };
-            }
-            if !has_newest {
-                ended += 1;
-                ended_bytes += bytes;
-                if ended >= ENDED_ENTRIES_MAX || ended_bytes >= ENDED_NAME_BYTES_MAX {
-                    kept.ended_from = index.max(1);
-                }
+                let bytes = arena_bytes_of(&name);
+                kept.name_bytes += if names.insert(name) { bytes } else { 0 };
             }
             kept.entries += 1;
-            kept.name_bytes += bytes;
             kept.width = kept.width.max(column + 1);
         }
         kept
@@ -163,8 +180,8 @@ pub(super) struct Built {
 }
 
 impl Built {
-    fn copy_entries(&mut self, past: &Past<'_>, kept: &Kept, stop: &AtomicBool) {
-        for (index, entry) in past.kept(kept.from, kept.head, kept.ended_from) {
+    fn copy_entries(&mut self, entries: Entries<'_>, kept: &Kept, stop: &AtomicBool) {
+        for (index, entry) in entries.since(kept.from) {
             let Entry { series, column, first, last } = entry;
             // Nothing in the past has room for more than was counted, unless it is being damaged.
             if stop.load(Ordering::Relaxed) || !self.file.has_room_for(&series, column) {
@@ -217,18 +234,19 @@ impl Make {
         stop: &AtomicBool,
     ) -> Result<Built, WriteError> {
         let kept_from = head.saturating_sub(self.slot_count - 1).max(1);
-        let kept = past.map(|past| Kept::of(past, kept_from, head, stop)).unwrap_or_default();
+        let kept_of = |past: &Past<'_>| Kept::of(past.entries, kept_from, head, KeptMax::ALL, stop);
+        let kept = past.map(kept_of).unwrap_or_default();
         let with = |churn| self.create_ring(need, &kept, churn, kept_from);
         let created = match with(need.churn) {
             Err(WriteError::NoRoom { .. }) => with(Churn::default()),
             created => created,
         };
         let (file, ring) = created?;
-        let seen = past.map_or(0, |past| past.entries);
+        let seen = past.map_or(0, |past| past.entries.count);
         let mut built = Built { file: RingFile::new(file, ring, false), origins: Vec::new(), seen };
         built.file.began = Taken { head, ..Taken::default() };
         if let Some(past) = past {
-            built.copy_entries(past, &kept, stop);
+            built.copy_entries(past.entries, &kept, stop);
             recover::copy_history(past.ring, &built.file.ring, kept_from, head, stop);
         }
         let words = built.file.ring.words();
@@ -389,4 +407,39 @@ pub(super) fn boot_id() -> [u64; 2] {
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let half = |range| digits.get(range).and_then(|half| u64::from_str_radix(half, 16).ok());
     [half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Series;
+
+    /// One series ends with each of the records 1..=1000, the first to begin being the last to end;
+    /// ten others live.
+    fn entry(index: usize) -> Option<Entry> {
+        use crate::record::{Kind, Repr, Unit};
+        let (kind, unit, repr) = (Kind::Counter, Unit::Count, Repr::U64);
+        let (object, metric) = (format!("nic/{index:04}").into(), "receive_packets".into());
+        let last = if index < 1000 { 1000 - index as u64 } else { LIVES };
+        let series = Series { object, metric, kind, unit, repr };
+        Some(Entry { series, column: index, first: 1, last })
+    }
+
+    #[test]
+    fn of_too_many_ended_series_those_are_forgotten_that_ended_first() {
+        let entries = Entries { count: 1010, entry: &entry };
+        let never = AtomicBool::new(false);
+        let of = |from, ended, name_bytes| {
+            Kept::of(entries, from, 1000, KeptMax { ended, name_bytes }, &never)
+        };
+        let kept =
+            |from: u64, entries| Kept { from, width: 1010, entries, name_bytes: 8 * entries + 16 };
+        assert_eq!(of(1, 1000, u64::MAX), kept(1, 1010));
+        assert_eq!(of(301, 1000, u64::MAX), kept(301, 710));
+        assert_eq!(of(301, 200, u64::MAX), kept(801, 210));
+        assert_eq!(of(1, 1000, 8 * 600), kept(501, 510));
+        assert_eq!(of(1, 200, 8 * 150), kept(901, 110));
+        // What has the newest record is kept, whatever that takes.
+        assert_eq!(of(1, 0, 0), kept(1000, 11));
+    }
 }

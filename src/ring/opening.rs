@@ -12,7 +12,7 @@ use super::directory::Entry;
 use super::file::RingFile;
 use super::layout;
 use super::lock::{LockError, WriterLock, hold_inode};
-use super::make::{Make, Need, Past, boot_id};
+use super::make::{Entries, Make, Need, Past, boot_id};
 use super::map::WriteMap;
 use super::place::{RunDir, own_uid};
 use super::recover::{self, Found, Slots};
@@ -149,7 +149,8 @@ impl Opening {
             Writer::over(file, make, lock, found.resume_after, epoch)
         } else {
             let entry = |index: usize| old.entries.get(index).cloned();
-            let past = Past { ring: &old.ring, entries: old.entries.len(), entry: &entry };
+            let entries = Entries { count: old.entries.len(), entry: &entry };
+            let past = Past { ring: &old.ring, entries };
             let never = AtomicBool::new(false);
             let built = make.build(&Need::of(schema), Some(&past), head, &never)?;
             let mut writer = Writer::over(built.file, make, lock, found.resume_after, epoch);

@@ -21,7 +21,7 @@ use std::thread::{self, JoinHandle};
 use super::Ring;
 use super::file::{Living, RingFile};
 use super::layout::{LIVES, header as at};
-use super::make::{Built, Make, Need, Past};
+use super::make::{Built, Entries, Make, Need, Past};
 use super::map::WriteMap;
 use super::recover;
 use super::words::WordsMut as _;
@@ -55,7 +55,8 @@ impl Successor {
         let (make, stopped) = (make.clone(), stop.clone());
         let build = move || {
             let entry = |index| ring.entry(index);
-            let past = Past { ring: &ring, entries, entry: &entry };
+            let entries = Entries { count: entries, entry: &entry };
+            let past = Past { ring: &ring, entries };
             make.build(&need, Some(&past), head, &stopped)
         };
         let thread = thread::Builder::new().name("successor".into()).spawn(build)?;

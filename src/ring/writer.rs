@@ -11,7 +11,7 @@ use super::clock::boottime_ns;
 use super::file::RingFile;
 use super::layout::{header as at, state};
 use super::lock::WriterLock;
-use super::make::{Make, Need, Past, ahead};
+use super::make::{Entries, Make, Need, Past, ahead};
 use super::map::{ReadMap, WriteMap};
 use super::successor::{Successor, give_back};
 use super::words::WordsMut as _;
@@ -367,7 +367,8 @@ impl Writer {
     fn roll_over(&mut self, schema: &Schema) -> Result<(), WriteError> {
         let (old, need) = (&self.file, self.need(schema));
         let entry = |index| old.ring.entry(index);
-        let past = Past { ring: &old.ring, entries: old.written, entry: &entry };
+        let entries = Entries { count: old.written, entry: &entry };
+        let past = Past { ring: &old.ring, entries };
         let never = AtomicBool::new(false);
         let mut built = self.make.build(&need, Some(&past), old.ring.head(), &never)?;
         let caught_up = built.catch_up(old, self.head, schema.width());
