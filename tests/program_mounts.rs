@@ -77,7 +77,9 @@ fn recorder_goes_on_and_closes_its_ring_while_a_file_system_hangs() {
     eprintln!("{ticks} ticks taken and {missed} missed while it hung");
     // It hung for two hundred ticks at the least.
     assert!(ticks > 100 && missed < ticks / 2, "{ticks} ticks taken and {missed} missed");
-    eventually("it is told of", || recorder.err().contains("has not answered for too long").then_some(()));
+    eventually("it is told of", || {
+        recorder.err().contains("has not answered for too long").then_some(())
+    });
 
     fuse.go_on(700);
     let answers = |of: &Value| of["size_bytes"] == 700 * BLOCK_BYTES && of["stuck"] == 0;

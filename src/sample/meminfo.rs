@@ -47,6 +47,9 @@ pub fn parse<'a>(text: &'a [u8], each: impl FnMut(Amount<'a>)) -> Result<(), Sam
 #[inline]
 pub(super) fn line<'a>(scan: &mut Scanner<'a>) -> Result<Option<Amount<'a>>, SampleError> {
     let name = scan.name_before(b':')?;
+    if !name.iter().any(u8::is_ascii_alphanumeric) {
+        return Err(SampleError::Malformed);
+    }
     let value = scan.number()?;
     if scan.at_line_end() {
         return Ok(Some(Amount { name, value, bytes: false }));
@@ -125,6 +128,15 @@ mod tests {
             ("meminfo_HugePages_Total", 3),
         ];
         assert_eq!(seen, expected.map(|(name, value)| (name.to_owned(), value)));
+    }
+
+    /// A line `): 5` would have been the metric `meminfo_`, which no catalog has: the recorder ended.
+    #[test]
+    fn name_without_a_letter_is_no_name() {
+        for text in ["): 5\n", "): 5 kB\n", "((: 5\n", " _: 5\n"] {
+            let outcome = parse(text.as_bytes(), |amount| panic!("{amount:?}"));
+            assert_eq!(outcome, Err(SampleError::Malformed), "{text}");
+        }
     }
 
     #[test]
