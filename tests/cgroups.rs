@@ -586,7 +586,7 @@ impl Live {
         let made = mount.map(|mount| Path::new(mount).join(name));
         let made = made.filter(|group| fs::create_dir(group).is_ok());
         if made.is_none() {
-            eprintln!("not run: it takes root and a cgroup2 file system to make control groups");
+            eprintln!("LEFT OUT: it takes root and a cgroup2 file system to make control groups");
         }
         Some(Self { sysfs: "/sys".into(), group: made? })
     }
@@ -662,7 +662,7 @@ fn files_that_the_kernel_hides_end_and_begin_again() {
     let Some(live) = Live::new("hides") else { return };
     let switch = live.group.join("cgroup.pressure");
     if !switch.exists() {
-        eprintln!("not run: this kernel cannot switch pressure off for a group");
+        eprintln!("LEFT OUT: this kernel cannot switch pressure off for a group");
         return;
     }
     let mut watch = live.watch();

@@ -175,7 +175,9 @@ fn store_under_writes_says_what_its_device_says() {
     }
     let scratch = Scratch::new();
     let Some(disk) = Loop::new(&scratch.path().join("disk")) else {
-        eprintln!("no store was written to: there is no mkfs.ext4, or no loop device to be had");
+        eprintln!(
+            "LEFT OUT, no store was written to: there is no mkfs.ext4, or no loop device to be had"
+        );
         return;
     };
     let (point, bound) = (make_dir(&scratch, "mount"), make_dir(&scratch, "bound"));
@@ -265,7 +267,9 @@ fn file_system_that_hangs_holds_up_nothing() {
     let mounted = object(&point);
     let fuse = match Fuse::mount(&point, 1000) {
         Ok(fuse) => fuse,
-        Err(errno) => return eprintln!("no file system hung: FUSE cannot be mounted: {errno}"),
+        Err(errno) => {
+            return eprintln!("LEFT OUT, no file system hung: FUSE cannot be mounted: {errno}");
+        }
     };
     let interval = Duration::from_millis(10);
     let mut sampled = Sampled::open(

@@ -59,7 +59,9 @@ fn recorder_goes_on_and_closes_its_ring_while_a_file_system_hangs() {
 
     let fuse = match Fuse::mount(&point.0, 500) {
         Ok(fuse) => fuse,
-        Err(errno) => return eprintln!("no file system hung: FUSE cannot be mounted: {errno}"),
+        Err(errno) => {
+            return eprintln!("LEFT OUT, no file system hung: FUSE cannot be mounted: {errno}");
+        }
     };
     let size = 500 * BLOCK_BYTES;
     until(&place, &object, "it is seen", |of| of["size_bytes"] == size);

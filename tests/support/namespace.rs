@@ -20,7 +20,7 @@ pub(crate) fn is_inside(test: &str, root: bool) -> bool {
         tried.is_ok_and(|tried| tried.status.success())
     };
     let Some(way) = ways.iter().find(may) else {
-        eprintln!("{test} was not run: it needs root, or a system that lets users mount");
+        eprintln!("LEFT OUT: {test}: it needs root, or a system that lets users mount");
         return false;
     };
     let this = std::env::current_exe().expect("a test has a file");
