@@ -307,7 +307,7 @@ fn writers_that_die_amid_churn_leave_a_ring_that_says_what_was_recorded() {
     let mut host = Host::new();
     let mut model = Model::default();
     let (mut died_replacing, mut left_behind, mut rollovers) = (0, 0, 0);
-    for round in 0..80 {
+    for round in 0..50 {
         let opening = Opening::of(&dir.run_dir(), "host").expect("a free lane");
         if round > 0 {
             let found: BTreeSet<String> =
@@ -358,7 +358,8 @@ fn writers_that_die_amid_churn_leave_a_ring_that_says_what_was_recorded() {
 }
 
 /// The next ring is wanted early, and cannot be made while something is in its way. That is nobody's
-/// failure until the room has run out; then the writer is behind, and makes up for it.
+/// failure until the room has run out; then the writer is behind, and makes up for it. What ends
+/// meanwhile has ended.
 #[test]
 fn next_ring_that_cannot_be_made_is_no_failure_until_it_is_needed() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -382,6 +383,15 @@ fn next_ring_that_cannot_be_made_is_no_failure_until_it_is_needed() {
     assert!(writer.is_behind() && writer.rollovers() == 0);
     assert!((1..20).contains(&tries), "{tries} tries ahead of need");
     model.check(&writer.ring());
+    for _ in 0..10 {
+        host.replace(1);
+        writer.sync_ends(&mut host.schema);
+        host.publish(&mut writer);
+        model.publish(&host.labels());
+    }
+    let seen = look(&writer.ring());
+    assert_eq!((seen.relabelled, seen.lost), (0, 0), "what is new has no label yet");
+    assert!(writer.is_behind() && seen.nameless > 0);
     fs::remove_dir(&obstacle).expect("removed");
     host.sync(&mut writer);
     assert!(!writer.is_behind() && writer.rollovers() == 1);

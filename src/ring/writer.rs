@@ -215,10 +215,7 @@ impl Writer {
         if schema.changes().is_empty() && !self.behind && !is_ready {
             return Ok(());
         }
-        let columns: BTreeSet<usize> =
-            schema.changes().iter().map(|change| change.column()).collect();
-        self.file.reconcile(schema, schema.changes(), columns, self.head);
-        schema.clear_changes();
+        self.follow(schema);
         let width = schema.width();
         if self.file.has_room(width) {
             self.file.write_entries(self.head);
@@ -235,6 +232,26 @@ impl Writer {
         }
         self.behind = false;
         Ok(())
+    }
+
+    /// Tells the directory only what has ended in `schema`, for which there is always room. What has
+    /// begun is left to the next [`Writer::sync`]: the writer is [`Writer::is_behind`].
+    ///
+    /// For the time between two tries of a larger ring that could not be had: to find that out may
+    /// take longer than a tick, and what is published in columns of ended series must not be taken
+    /// for theirs.
+    pub fn sync_ends(&mut self, schema: &mut Schema) {
+        self.follow(schema);
+        self.file.write_ends();
+        self.behind |= !self.file.new.is_empty();
+    }
+
+    /// Makes the living series those of `schema`, whose changes are then forgotten.
+    fn follow(&mut self, schema: &mut Schema) {
+        let columns: BTreeSet<usize> =
+            schema.changes().iter().map(|change| change.column()).collect();
+        self.file.reconcile(schema, schema.changes(), columns, self.head);
+        schema.clear_changes();
     }
 
     /// Whether a larger ring is being made ahead of need, or waits for [`Writer::sync`] to put it in

@@ -199,6 +199,10 @@ impl Recorder {
     /// had, the new series are not recorded until it can; all others are.
     #[cold]
     fn follow_schema(&mut self, now: Now) {
+        if now.boottime_ns < self.sync_again_ns {
+            self.writer.sync_ends(&mut self.schema);
+            return;
+        }
         match self.writer.sync(&mut self.schema) {
             Ok(()) => {
                 if std::mem::take(&mut self.sync_again_ns) > 0 {
