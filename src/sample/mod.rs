@@ -12,7 +12,6 @@
 
 mod attribute;
 mod background;
-mod backing;
 mod block_health;
 mod cgroup;
 mod columns;
@@ -20,24 +19,21 @@ mod cpu_table;
 mod cpuacct;
 mod cpufreq;
 mod cputime;
-mod datastore;
 mod diskstats;
 mod error;
 mod event;
 mod exposition;
 mod fields;
-mod filesystem;
 mod filter;
 mod hwmon;
 mod info;
 mod interrupts;
 mod loadavg;
 mod meminfo;
-mod mounts;
+mod mount;
 mod net_dev;
 mod netstat;
 mod numa;
-mod place;
 mod pressure;
 mod readings;
 mod root_cpu_stat;
@@ -51,16 +47,12 @@ mod snmp6;
 mod sockstat;
 mod softirqs;
 mod source;
-mod space;
 mod stat;
 mod text;
 mod textfile;
-mod traffic;
 mod uptime;
 mod vmstat;
 mod zfs;
-mod zfs_dataset;
-mod zfs_pool;
 
 pub use error::SampleError;
 pub use event::SourceEvent;
@@ -82,7 +74,7 @@ pub mod parse {
     pub use super::exposition::Exposition;
     pub use super::loadavg::{Loadavg, parse as loadavg};
     pub use super::meminfo::{Amount, parse as meminfo};
-    pub use super::mounts::{DeviceNumber, Escaped, MountLine, parse as mountinfo};
+    pub use super::mount::table::{DeviceNumber, Escaped, MountLine, parse as mountinfo};
     pub use super::net_dev::{Interface, parse as net_dev};
     pub use super::netstat::{Statistic, parse as netstat};
     pub use super::numa::{
@@ -96,8 +88,8 @@ pub mod parse {
     pub use super::stat::{Cpu, Line as StatLine, Total, parse as stat};
     pub use super::uptime::{Uptime, parse as uptime};
     pub use super::vmstat::{Event, parse as vmstat};
-    pub use super::zfs::{DatasetIo, Objset, PoolIo};
-    pub use super::zfs::{
+    pub use super::zfs::kstat::{DatasetIo, Objset, PoolIo};
+    pub use super::zfs::kstat::{
         objset as zfs_objset, pool_io as zfs_pool_io, pool_state as zfs_pool_state,
     };
 }

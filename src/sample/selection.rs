@@ -5,9 +5,9 @@ use std::{error, fmt};
 
 use super::source::Source;
 use super::{
-    Sampling, block_health, cgroup, cpufreq, cputime, datastore, diskstats, filesystem, hwmon,
-    interrupts, loadavg, meminfo, net_dev, netstat, numa, pressure, snmp6, sockstat, softirqs,
-    stat, textfile, uptime, vmstat, zfs_pool,
+    Sampling, block_health, cgroup, cpufreq, cputime, diskstats, hwmon, interrupts, loadavg,
+    meminfo, mount, net_dev, netstat, numa, pressure, snmp6, sockstat, softirqs, stat, textfile,
+    uptime, vmstat, zfs,
 };
 
 /// A source's name, and what it is for.
@@ -81,19 +81,19 @@ pub const SOURCES: &[SourceInfo] = &[
     SourceInfo {
         name: "filesystem",
         help: "Space of each mounted file system and traffic of the block devices under it.",
-        make: |sampling, period| vec![Box::new(filesystem::Mounted::new(sampling, period))],
+        make: |sampling, period| vec![Box::new(mount::filesystem::Mounted::new(sampling, period))],
         divisor: 1,
     },
     SourceInfo {
         name: "datastore",
         help: "Space of each configured store and traffic of what lies under it.",
-        make: datastore::all,
+        make: mount::datastore::all,
         divisor: 1,
     },
     SourceInfo {
         name: "zfs_pool",
         help: "State of each ZFS pool, and its traffic where ZFS counts it.",
-        make: |sampling, period| vec![Box::new(zfs_pool::ZfsPools::new(&sampling.roots, period))],
+        make: |sampling, period| vec![Box::new(zfs::pool::ZfsPools::new(&sampling.roots, period))],
         divisor: 1,
     },
     SourceInfo {

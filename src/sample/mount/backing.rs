@@ -10,11 +10,11 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::mounts::{DeviceNumber, Mount, below};
-use super::scan::first_line;
-use super::zfs::DatasetIo;
-use super::zfs_dataset::DatasetReader;
-use super::{Roots, SampleError};
+use super::super::scan::first_line;
+use super::super::zfs::dataset::DatasetReader;
+use super::super::zfs::kstat::DatasetIo;
+use super::super::{Roots, SampleError};
+use super::table::{DeviceNumber, Mount, below};
 
 /// Most btrfs file systems that are looked through, and most devices of one that are summed up.
 const BTRFS_MAX: usize = 1024;

@@ -6,7 +6,7 @@
 use rustix::fd::AsFd;
 use rustix::fs::StatVfsMountFlags;
 
-use super::SampleError;
+use super::super::SampleError;
 
 /// Room in a file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -19,9 +19,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::BorrowedFd;
 use rustix::fs::PROC_SUPER_MAGIC;
 
-use super::scan::{Scanner, each_line};
-use super::text::{Shown, TextFile};
-use super::{Roots, SampleError};
+use super::super::scan::{Scanner, each_line};
+use super::super::text::{Shown, TextFile};
+use super::super::{Roots, SampleError};
 
 /// Longest field that is believed, in bytes: a path of `PATH_MAX`, each byte of it escaped.
 const FIELD_BYTES_MAX: usize = 4 * 4096;

@@ -15,15 +15,15 @@ use rustix::io::Errno;
 
 use crate::record::{Class, object_id};
 
-use super::background::Background;
-use super::columns::Columns;
-use super::fields::Fields;
-use super::info::Info;
-use super::source::Source;
-use super::text::{Shown, TextFile};
-use super::zfs::{self, PoolIo};
-use super::zfs_dataset::{directory_of, open_error};
-use super::{Roots, SampleError};
+use super::super::background::Background;
+use super::super::columns::Columns;
+use super::super::fields::Fields;
+use super::super::info::Info;
+use super::super::source::Source;
+use super::super::text::{Shown, TextFile};
+use super::super::{Roots, SampleError};
+use super::dataset::{directory_of, open_error};
+use super::kstat::{self, PoolIo};
 
 /// Most pools that are followed, each with a thread; of more, the first ones by name are.
 pub(super) const POOLS_MAX: usize = 64;
@@ -68,7 +68,7 @@ fn words_of(io: &PoolIo) -> [u64; STUCK] {
 }
 
 /// The source.
-pub(super) struct ZfsPools {
+pub(in crate::sample) struct ZfsPools {
     directory: PathBuf,
     period: Duration,
     /// Names of the pools, in order; nothing until ZFS is there.
@@ -98,7 +98,7 @@ struct Reading {
 
 impl ZfsPools {
     /// The pools below `roots`, read every `period`.
-    pub(super) fn new(roots: &Roots, period: Duration) -> Self {
+    pub(in crate::sample) fn new(roots: &Roots, period: Duration) -> Self {
         let directory = directory_of(&roots.procfs);
         let mut source = Self {
             directory,
@@ -254,11 +254,11 @@ fn list(directory: &Path, names: &mut Vec<Box<[u8]>>) -> Result<(), SampleError>
 fn read(io: &mut TextFile, state: &mut TextFile, reading: &mut Reading) -> Result<(), SampleError> {
     reading.state.clear();
     reading.io = None;
-    let parsed = if_there(io).and_then(|text| text.map(zfs::pool_io).transpose());
+    let parsed = if_there(io).and_then(|text| text.map(kstat::pool_io).transpose());
     let io = parsed.map(|io| reading.io = io);
     let text = if_there(state);
     let none = reading.io.is_none() && io.is_ok() && text == Ok(None);
-    let parsed = text.and_then(|text| text.map(zfs::pool_state).transpose());
+    let parsed = text.and_then(|text| text.map(kstat::pool_state).transpose());
     let state = parsed.map(|word| reading.state.extend_from_slice(word.unwrap_or_default()));
     if none { Err(SampleError::open(Errno::NOENT)) } else { io.and(state) }
 }

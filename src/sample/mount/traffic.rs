@@ -11,13 +11,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::SampleError;
-use super::columns::Columns;
-use super::diskstats;
-use super::fields::Fields;
-use super::mounts::DeviceNumber;
-use super::text::{Shown, TextFile};
-use super::zfs::DatasetIo;
+use super::super::SampleError;
+use super::super::columns::Columns;
+use super::super::diskstats;
+use super::super::fields::Fields;
+use super::super::text::{Shown, TextFile};
+use super::super::zfs::kstat::DatasetIo;
+use super::table::DeviceNumber;
 
 /// After how many turns a device that could not be read is tried again.
 const AGAIN_TURNS: u32 = 16;

@@ -15,23 +15,23 @@ use std::time::{Duration, Instant};
 
 use crate::record::{Class, object_id};
 
-use super::background::Background;
+use super::super::background::Background;
+use super::super::columns::Columns;
+use super::super::fields::Fields;
+use super::super::info::Info;
+use super::super::source::Source;
+use super::super::{Datastore, Roots, SampleError, Sampling};
 use super::backing::{Backing, Digger, Under};
-use super::columns::Columns;
-use super::fields::Fields;
-use super::info::Info;
-use super::mounts::{Mount, MountTable, below};
 use super::place::Place;
-use super::source::Source;
 use super::space::Space;
+use super::table::{Mount, MountTable, below};
 use super::traffic::Traffic;
-use super::{Datastore, Roots, SampleError, Sampling};
 
 /// How long the first turns wait for first values, of all stores together.
 const SETTLE_MAX: Duration = Duration::from_millis(5);
 
 /// A source for each store, so that each fails by itself.
-pub(super) fn all(sampling: &Sampling, period: Duration) -> Vec<Box<dyn Source>> {
+pub(in crate::sample) fn all(sampling: &Sampling, period: Duration) -> Vec<Box<dyn Source>> {
     let settled = Instant::now() + SETTLE_MAX;
     let mut objects = HashSet::new();
     let stores = sampling.datastores.iter().map(|store| {

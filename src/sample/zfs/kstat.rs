@@ -28,8 +28,8 @@
 //!
 //! `state` is one word, `ONLINE`, and has no first line.
 
-use super::SampleError;
-use super::scan::{Scanner, first_line};
+use super::super::SampleError;
+use super::super::scan::{Scanner, first_line};
 
 /// Types of a kstat: a list of names with values, and the numbers of a device.
 const TYPE_NAMED: u64 = 1;

@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 
 use crate::record::{Class, object_id};
 
-use super::background::Background;
+use super::super::background::Background;
+use super::super::columns::Columns;
+use super::super::fields::Fields;
+use super::super::info::Info;
+use super::super::source::Source;
+use super::super::{Filesystems, Roots, SampleError, Sampling};
 use super::backing::{Backing, Digger, Under};
-use super::columns::Columns;
-use super::fields::Fields;
-use super::info::Info;
-use super::mounts::{Mount, MountTable, below};
 use super::place::Place;
-use super::source::Source;
 use super::space::Space;
+use super::table::{Mount, MountTable, below};
 use super::traffic::Traffic;
-use super::{Filesystems, Roots, SampleError, Sampling};
 
 /// Most file systems that are watched; each takes a thread.
 const FILESYSTEMS_MAX: usize = 256;
@@ -30,7 +30,7 @@ const FILESYSTEMS_MAX: usize = 256;
 const SETTLE_MAX: Duration = Duration::from_millis(5);
 
 /// The source.
-pub(super) struct Mounted {
+pub(in crate::sample) struct Mounted {
     roots: Roots,
     wanted: Filesystems,
     period: Duration,
@@ -45,7 +45,7 @@ pub(super) struct Mounted {
 }
 
 impl Mounted {
-    pub(super) fn new(sampling: &Sampling, period: Duration) -> Self {
+    pub(in crate::sample) fn new(sampling: &Sampling, period: Duration) -> Self {
         Self {
             roots: sampling.roots.clone(),
             wanted: sampling.filesystems.clone(),

@@ -11,9 +11,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::SampleError;
-use super::text::{Shown, TextFile};
-use super::zfs::{self, DatasetIo};
+use super::super::SampleError;
+use super::super::text::{Shown, TextFile};
+use super::kstat::{self, DatasetIo};
 
 /// Most files of a pool that are looked at in one search, and most names that are read on the way
 /// to them.
@@ -31,7 +31,7 @@ const ROW_BYTES_MAX: usize = 512;
 ///
 /// To read may take as long as ZFS wants, a search through a large pool a second.
 #[derive(Debug)]
-pub(super) struct DatasetReader {
+pub(in crate::sample) struct DatasetReader {
     /// The directory of its pool.
     pool: PathBuf,
     dataset: Box<[u8]>,
@@ -46,7 +46,7 @@ pub(super) struct DatasetReader {
 
 impl DatasetReader {
     /// Reads `dataset`, such as `tank/store`, below `procfs`.
-    pub(super) fn new(procfs: &Path, dataset: &[u8]) -> Self {
+    pub(in crate::sample) fn new(procfs: &Path, dataset: &[u8]) -> Self {
         let pool = dataset.split(|byte| *byte == b'/').next().unwrap_or_default();
         Self {
             pool: directory_of(procfs).join(OsStr::from_bytes(pool)),
@@ -66,7 +66,7 @@ impl DatasetReader {
     /// [`SampleError::Missing`] when no file is that of the dataset, [`SampleError::TooMany`] when
     /// there are more than are looked at, and the error of a file that could not be read if it
     /// might have been the one.
-    pub(super) fn read(&mut self) -> Result<DatasetIo, SampleError> {
+    pub(in crate::sample) fn read(&mut self) -> Result<DatasetIo, SampleError> {
         if let Some(file) = &mut self.file {
             match read_of(file, &self.dataset) {
                 Ok(Some(io)) => return Ok(io),
@@ -134,7 +134,7 @@ pub(super) fn open_error(error: io::Error) -> SampleError {
 /// What `file` says of `dataset`; `None` if it speaks of another one.
 fn read_of(file: &mut TextFile, dataset: &[u8]) -> Result<Option<DatasetIo>, SampleError> {
     file.close_if_removed();
-    let objset = zfs::objset(file.read()?)?;
+    let objset = kstat::objset(file.read()?)?;
     Ok((objset.dataset == dataset).then_some(objset.io))
 }
 

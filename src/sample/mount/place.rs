@@ -9,9 +9,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::SampleError;
-use super::mounts::{DeviceNumber, Mount};
+use super::super::SampleError;
 use super::space::Space;
+use super::table::{DeviceNumber, Mount};
 
 /// An open path.
 pub(super) struct Place {
