@@ -18,7 +18,7 @@
 
 use std::path::Path;
 
-use crate::record::{Class, object_id};
+use crate::record::{Class, info_metric, object_id};
 
 use super::columns::{Column, Columns};
 use super::cpu_table::{self, Line};
@@ -38,9 +38,6 @@ const SERIES_MAX: usize = 16 << 10;
 
 /// Lines are as long as the machine has CPUs: the end of the text is found by reading on.
 const LINE_BYTES_MAX: usize = 4 << 10;
-
-/// Longest name of a metric that a ring's directory takes.
-const METRIC_BYTES_MAX: usize = 255;
 
 /// One interrupt and its series.
 struct Interrupt {
@@ -130,22 +127,6 @@ fn say(
 
 fn cpu_metric(number: &[u8]) -> String {
     "cpu".chars().chain(number.iter().copied().map(char::from)).collect()
-}
-
-/// `key=VALUE`, escaped as an object's id is, and cut where it becomes too long, but not within a
-/// character or an escape.
-fn info_metric(key: &str, value: &[u8]) -> String {
-    let id = object_id(Class::Host, value);
-    let mut metric = id.replacen("host/", &format!("{key}="), 1);
-    if metric.len() > METRIC_BYTES_MAX {
-        let mut end = metric.floor_char_boundary(METRIC_BYTES_MAX);
-        let escape = metric.as_bytes()[..end].iter().rposition(|&byte| byte == b'%');
-        if let Some(begin) = escape.filter(|begin| begin + 3 > end) {
-            end = begin;
-        }
-        metric.truncate(end);
-    }
-    metric
 }
 
 /// Key and value of the controller and of the subject; a value may be empty.
@@ -238,6 +219,7 @@ fn place(interrupts: &mut Vec<Interrupt>, met: usize, name: &[u8]) -> Result<boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::METRIC_BYTES_MAX;
 
     fn of(line: &str) -> [(String, String); 2] {
         let text = format!("CPU0 CPU1\n{line}\n");

@@ -1,7 +1,7 @@
 //! What follows from two records: increases of counters, shares of CPU time.
 //!
 //! The ring holds raw counters; what happened between two records is derived over whatever step was
-//! asked for. The rules, for all views:
+//! asked for. [`super::step`] has the rules for steps of a window. For two records by themselves:
 //!
 //! - a value that is absent in either record gives no result, never a zero;
 //! - a counter that is smaller than before began anew, and what it counted in between is unknown:
