@@ -26,13 +26,18 @@ pub(crate) struct Host {
 
 impl Host {
     /// Opens what `selection` says.
+    #[allow(dead_code, reason = "not every benchmark has nothing else to say")]
     pub(crate) fn new(selection: &Selection) -> Self {
+        Self::of(&Sampling { sources: selection.clone(), ..Sampling::default() })
+    }
+
+    /// Opens what `sampling` says.
+    pub(crate) fn of(sampling: &Sampling) -> Self {
         let scratch = Scratch::new();
         let dir = RunDir::for_writing(Some(scratch.path())).expect("a run directory");
         let opening = Opening::of(&dir, "host").expect("the lane is free");
         let mut schema = Schema::new();
-        let sampling = Sampling { sources: selection.clone(), ..Sampling::default() };
-        let sampler = Sampler::open(&sampling, &mut schema);
+        let sampler = Sampler::open(sampling, &mut schema);
         let options =
             WriterOptions { interval: Duration::from_secs(1), depth_records: 3601, mode: 0o644 };
         let (writer, _) = opening.start(&options, &mut schema).expect("a ring");
@@ -43,13 +48,19 @@ impl Host {
     /// What the program does at each tick.
     #[allow(dead_code, reason = "not every benchmark times ticks")]
     pub(crate) fn tick(&mut self) {
-        self.tick_of(0);
+        self.tick_of(0, self.ticks == 0);
+    }
+
+    /// The same at a tick at which every source is due.
+    #[allow(dead_code, reason = "not every benchmark times ticks")]
+    pub(crate) fn whole_tick(&mut self) {
+        self.tick_of(0, true);
     }
 
     /// Fills the ring with a record for each of the last `seconds`.
     #[allow(dead_code, reason = "not every benchmark reads")]
     pub(crate) fn record_past(&mut self, seconds: u64) {
-        (0..=seconds).rev().for_each(|ago| self.tick_of(ago));
+        (0..=seconds).rev().for_each(|ago| self.tick_of(ago, ago == seconds));
     }
 
     /// Closes the ring and leaves it in its directory.
@@ -60,9 +71,9 @@ impl Host {
     }
 
     /// Ticks, and records it as what was seen so many seconds ago.
-    fn tick_of(&mut self, ago: u64) {
+    fn tick_of(&mut self, ago: u64, all_due: bool) {
         let (realtime_ns, boottime_ns) = (ns(ClockId::Realtime), ns(ClockId::Boottime));
-        self.sampler.tick(self.ticks, self.ticks == 0, &mut self.schema, &mut self.record);
+        self.sampler.tick(self.ticks, all_due, &mut self.schema, &mut self.record);
         assert_eq!(self.sampler.drain_events().count(), 0, "a sound machine");
         if ago > 0 {
             self.rewind_cpu_time(ago);
