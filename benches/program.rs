@@ -4,6 +4,10 @@
 //! slots in a fresh directory in memory. The ring is filled in two ways. At a thousand records a
 //! second it is full after a few seconds; and a program with all its defaults is given the ring of
 //! an hour that has passed, in which its answers have their full length.
+//!
+//! A fast lane is watched for [`LANE_SECONDS`], or as many as `TACHOGRAPH_BENCH_SECONDS` says, beside
+//! the lane that is always there; what it missed and took stands in its own ring. Ticks are missed
+//! while others have the machine's CPUs: the figure is one of the machine as well.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,8 +17,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tachograph::ring::Reader;
+use tachograph::ring::{ReadMap, Reader, Ring};
 use tachograph::sample::Selection;
+use tachograph::window::{Event, Window};
 
 #[path = "../tests/support/http.rs"]
 mod client;
@@ -36,6 +41,12 @@ const START_GOAL: f64 = 0.050;
 const RESIDENT_GOAL_BYTES: u64 = 24_000_000;
 /// How long the program is watched at its default interval.
 const WATCHED: Duration = Duration::from_secs(10);
+/// How long a fast lane is watched, in seconds, unless it is said.
+const LANE_SECONDS: u64 = 20;
+/// Of all ticks that were due, how many a fast lane may miss.
+const MISSED_GOAL: f64 = 0.001;
+/// Share of a core that a fast lane may take at 100 Hz.
+const LANE_CPU_GOAL: f64 = 0.02;
 /// Nothing here takes as long on any machine.
 const FOREVER: Duration = Duration::from_secs(60);
 
@@ -104,14 +115,19 @@ impl Program {
 
     /// CPU time of all its threads, in seconds.
     fn cpu(&self) -> f64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let ns = tasks.expect("the program runs").map(|task| {
-            let path = task.expect("listed").path().join("schedstat");
-            let text = fs::read_to_string(path).expect("the thread runs");
-            text.split(' ').next().and_then(|word| word.parse::<f64>().ok()).expect("nanoseconds")
-        });
-        ns.sum::<f64>() / 1e9
+        cpu_of(&self.child)
     }
+}
+
+/// CPU time of all threads of `child`, in seconds.
+fn cpu_of(child: &Child) -> f64 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", child.id()));
+    let ns = tasks.expect("the program runs").map(|task| {
+        let path = task.expect("listed").path().join("schedstat");
+        let text = fs::read_to_string(path).expect("the thread runs");
+        text.split(' ').next().and_then(|word| word.parse::<f64>().ok()).expect("nanoseconds")
+    });
+    ns.sum::<f64>() / 1e9
 }
 
 impl Drop for Program {
@@ -213,9 +229,149 @@ fn cpu(program: &mut Program) {
     );
 }
 
+/// A recorder without a listener, with a lane `fast` beside its own; killed when dropped.
+struct Recorder {
+    child: Child,
+    reader: Reader,
+}
+
+impl Recorder {
+    /// Starts it in `dir` with an `interval` of the lane, whose ring reaches back `seconds`.
+    fn start(dir: &Path, interval: &str, seconds: u64) -> Self {
+        let config = dir.join("config.toml");
+        let text = format!(
+            "[[lane]]\nname = \"fast\"\ninterval = \"{interval}\"\ndepth = \"{seconds}s\"\n\
+             sources = [\"cputime\", \"net_dev\", \"diskstats\", \"pressure\"]\n"
+        );
+        fs::write(&config, text).expect("room in memory");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tachograph"))
+            .args(["record", "--run-dir"])
+            .arg(dir)
+            .arg("--config")
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let begun = Instant::now();
+        loop {
+            match Reader::open(&dir.join("fast.ring")) {
+                Ok(reader) => return Self { child, reader },
+                Err(error) if begun.elapsed() > FOREVER => {
+                    let _ = child.kill();
+                    panic!("no ring of the lane: {error}");
+                }
+                Err(_) => thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a recorder says of its own work in its newest record.
+#[derive(Debug)]
+struct Account {
+    realtime_ns: u64,
+    boottime_ns: u64,
+    ticks: u64,
+    missed: u64,
+    cpu_ns: u64,
+}
+
+impl Account {
+    fn newest(ring: &Ring<ReadMap>) -> Self {
+        let find = |metric| ring.find("tachograph", metric).expect("a series of the recorder's");
+        let columns = ["ticks", "ticks_missed", "cpu_ns"].map(find);
+        let account = ring.latest(|view| {
+            let header = view.header();
+            let [ticks, missed, cpu_ns] =
+                columns.each_ref().map(|column| view.u64(column).expect("it is always there"));
+            let (realtime_ns, boottime_ns) = (header.realtime_ns, header.boottime_ns);
+            Self { realtime_ns, boottime_ns, ticks, missed, cpu_ns }
+        });
+        account.expect("a record")
+    }
+}
+
+/// How late the ticks between two moments began, in seconds, as far as the ring reaches back.
+fn lateness(ring: &Ring<ReadMap>, after_ns: u64, up_to_ns: u64) -> Vec<f64> {
+    let column = ring.find("tachograph", "tick_lateness_ns").expect("a series of the recorder's");
+    let window = Window::between(ring, after_ns, up_to_ns);
+    let read = window.read(|events| {
+        let ns = events.filter_map(|event| match event {
+            Event::Record(view) => view.u64(&column),
+            Event::Gap(_) => None,
+        });
+        ns.map(|ns| ns as f64 / 1e9).collect::<Vec<f64>>()
+    });
+    let mut lateness = read.expect("the ring reaches back further");
+    lateness.sort_by(f64::total_cmp);
+    lateness
+}
+
+/// A lane at `hertz` beside the lane that is always there.
+#[expect(clippy::print_stdout, reason = "the report")]
+fn fast_lane(interval: &str, hertz: f64, cpu_goal: Option<f64>) {
+    let seconds = std::env::var("TACHOGRAPH_BENCH_SECONDS");
+    let seconds = seconds.map_or(LANE_SECONDS, |text| text.parse().expect("a number of seconds"));
+    let dir = Scratch::new();
+    let mut recorder = Recorder::start(dir.path(), interval, seconds + 10);
+    // What starting has left to do.
+    thread::sleep(Duration::from_secs(2));
+    recorder.reader.refresh().expect("the ring is there");
+    let (from, cpu_before) = (Account::newest(recorder.reader.ring()), cpu_of(&recorder.child));
+    thread::sleep(Duration::from_secs(seconds));
+    // A device that came has made another ring, in which the counters go on.
+    recorder.reader.refresh().expect("the ring is there");
+    let (to, cpu_after) = (Account::newest(recorder.reader.ring()), cpu_of(&recorder.child));
+    let lateness = lateness(recorder.reader.ring(), from.realtime_ns, to.realtime_ns);
+
+    let wall = (to.boottime_ns - from.boottime_ns) as f64 / 1e9;
+    let (ticks, missed) = (to.ticks - from.ticks, to.missed - from.missed);
+    let due = (ticks + missed) as f64;
+    assert!((due / (wall * hertz) - 1.0).abs() < 0.01, "{due} ticks were due in {wall} s");
+    assert!(lateness.len() as u64 <= ticks + 1, "each record is a tick's");
+    let share = missed as f64 / due;
+    let at = |part: f64| lateness[((lateness.len() - 1) as f64 * part) as usize];
+    let name = format!("program/lane fast at {interval}");
+    println!(
+        "{name:<44} {missed} of {due} ticks missed in {wall:.0} s, {:.4} %  goal <= {} %  {}",
+        share * 100.0,
+        MISSED_GOAL * 100.0,
+        verdict(share <= MISSED_GOAL),
+    );
+    let cpu = (to.cpu_ns - from.cpu_ns) as f64 / 1e9 / wall;
+    let judged = cpu_goal.map_or("shown only".to_owned(), |goal| {
+        format!("goal <= {} %  {}", goal * 100.0, verdict(cpu <= goal))
+    });
+    println!(
+        "{:<44} {:.2} % of a core, {} a tick; {:.2} % with the program's other threads  {judged}",
+        "",
+        cpu * 100.0,
+        text(cpu * wall / ticks as f64),
+        (cpu_after - cpu_before) / wall * 100.0,
+    );
+    println!(
+        "{:<44} late p50 {}, p99 {}, most {}, of {} records  shown only",
+        "",
+        text(at(0.5)),
+        text(at(0.99)),
+        text(at(1.0)),
+        lateness.len(),
+    );
+}
+
 fn main() {
     machine::print();
     first_answer();
     memory_at_a_millisecond();
     memory_and_cpu_by_default();
+    fast_lane("1ms", 1000.0, None);
+    fast_lane("10ms", 100.0, Some(LANE_CPU_GOAL));
 }
