@@ -3,7 +3,8 @@
 //! The groups are made up and lie in memory, where a read costs a fifth of what the kernel asks for
 //! a control group's file: what is added to it shows the more. The floor reads what is due at each
 //! turn as the source does: through descriptors that are kept where the source keeps them, and with
-//! `openat` and `close` around the `pread` where it does not. It looks at no byte.
+//! `openat` and `close` around the `pread` where it does not. It looks at no byte, and keeps as many
+//! files open as the source.
 
 use std::hint::black_box;
 
@@ -28,6 +29,8 @@ const GROUPS: u64 = 2000;
 const SLICES: u64 = 40;
 const ROUNDS: usize = 31;
 const GOAL: Goal = Goal::AtMost(1.2);
+/// Descriptors that a turn needs for a moment.
+const SPARE: usize = 8;
 /// Read in turns, one of them at each.
 const ROTATING: [&str; 4] = ["memory.peak", "memory.max", "memory.swap.current", "pids.max"];
 
@@ -92,6 +95,11 @@ fn read(file: &OwnedFd, buffer: &mut [u8]) -> usize {
     rustix::io::pread(file, buffer, 0).expect("a file of the group")
 }
 
+/// How many descriptors this process has, with the one that it takes to count them.
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("this process has some").count()
+}
+
 fn check(schema: &Schema, record: &Record) {
     let mut groups = 0;
     for id in 0..GROUPS {
@@ -125,13 +133,15 @@ fn main() {
     check(&schema, &record);
     let kept = open_below(&tree.sysfs()) - GROUPS as usize - 1;
     println!("# {GROUPS} groups, {} columns, {kept} files kept open", schema.len());
-    let needed = kept as u64 + 2 * GROUPS + 1000 + kept as u64;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    // Where the process may not open both sides' files, the floor opens as many as it can.
-    let spare = limit.current.unwrap_or(u64::MAX).saturating_sub(needed - kept as u64) as usize;
-    let floor_kept = kept.min(spare);
-    if floor_kept < kept {
-        println!("# the floor may keep only {floor_kept} open; its figure is too high");
+    // The source takes half of what the process may open, so that the floor just fails to get as
+    // many: a few are the process's own.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let (limit, ours) = (limit.unwrap_or(u64::MAX) as usize, descriptors());
+    let floor_kept = kept.min(limit.saturating_sub(ours + GROUPS as usize + SPARE));
+    let fewer = kept - floor_kept;
+    assert!(fewer * 100 <= kept, "the floor keeps {fewer} files fewer: too many to compare");
+    if fewer > 0 {
+        println!("# the floor keeps {fewer} files fewer, by which its figure is too high");
     }
     let mut floor = Floor::new(&tree, floor_kept);
     assert!(floor.read() > 100 * GROUPS as usize, "the texts are read");
@@ -143,4 +153,11 @@ fn main() {
         || black_box(floor.read()),
     );
     check(&schema, &record);
+    drop(floor);
+    println!(
+        "{:<44} {} descriptors of the groups open, {} of the process; it may have {limit}",
+        "",
+        open_below(&tree.sysfs()),
+        descriptors(),
+    );
 }
