@@ -20,6 +20,9 @@ use super::source::Source;
 use super::text::{Shown, TextFile};
 use super::{Roots, SampleError};
 
+/// Most statistics of a protocol that are kept.
+const KEPT_MAX: usize = 32;
+
 /// Most statistics of a file that are followed.
 const STATISTICS_MAX: usize = 128;
 
@@ -41,19 +44,31 @@ struct Pair<'a> {
     values: Scanner<'a>,
 }
 
+/// The statistics of a protocol that are kept.
+struct Kept<'a> {
+    statistics: [Statistic<'a>; KEPT_MAX],
+    count: usize,
+}
+
 impl<'a> Pair<'a> {
-    /// Gives the statistics that are kept to `each`.
-    fn read(mut self, mut each: impl FnMut(Statistic<'a>)) -> Result<(), SampleError> {
+    /// The statistics that are kept. Of two lines that do not fit nothing counts, so nothing is
+    /// given away before both have been read to their ends.
+    fn read(mut self) -> Result<Kept<'a>, SampleError> {
+        let protocol = self.protocol;
+        let none = Statistic { protocol, name: b"", value: None };
+        let mut kept = Kept { statistics: [none; KEPT_MAX], count: 0 };
         while !self.names.at_line_end() {
             let name = self.names.token()?;
-            if is_kept(self.protocol, name) {
+            if is_kept(protocol, name) {
                 let value = value(&mut self.values)?;
-                each(Statistic { protocol: self.protocol, name, value });
+                let place = kept.statistics.get_mut(kept.count).ok_or(SampleError::TooMany)?;
+                *place = Statistic { protocol, name, value };
+                kept.count += 1;
             } else {
                 self.values.token()?;
             }
         }
-        if self.values.at_line_end() { Ok(()) } else { Err(SampleError::Malformed) }
+        if self.values.at_line_end() { Ok(kept) } else { Err(SampleError::Malformed) }
     }
 }
 
@@ -72,10 +87,7 @@ pub fn parse<'a>(text: &'a [u8], mut each: impl FnMut(Statistic<'a>)) -> Result<
         match names.take() {
             None => names = Some((protocol, scan.clone())),
             Some((before, names)) if before == protocol => {
-                let pair = || Pair { protocol, names: names.clone(), values: scan.clone() };
-                // Of two lines that do not fit nothing counts.
-                pair().read(|_| {})?;
-                return Ok(Some(pair()));
+                return Pair { protocol, names, values: scan.clone() }.read().map(Some);
             }
             Some(_) => {
                 names = Some((protocol, scan.clone()));
@@ -84,9 +96,8 @@ pub fn parse<'a>(text: &'a [u8], mut each: impl FnMut(Statistic<'a>)) -> Result<
         }
         Ok(None)
     };
-    let parsed = each_line(text, line, |pair| {
-        let read = pair.read(&mut each);
-        debug_assert_eq!(read, Ok(()), "it was read before");
+    let parsed = each_line(text, line, |kept| {
+        kept.statistics.into_iter().take(kept.count).for_each(&mut each);
     });
     parsed.and(if names.is_none() { Ok(()) } else { Err(SampleError::Truncated) })
 }
