@@ -142,7 +142,7 @@ impl Pace {
 
 /// Sources by name: at every tick, or at every Nth one.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "sources are a list of names or a table of how rarely each is read")]
 pub(super) enum Sources {
     Names(Vec<String>),
     Divisors(BTreeMap<String, u32>),
@@ -150,7 +150,7 @@ pub(super) enum Sources {
 
 /// One CPU or several.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "cpu is the number of a CPU or a list of such")]
 pub(super) enum Cpus {
     One(usize),
     Some(Vec<usize>),
@@ -253,7 +253,7 @@ fn lane(name: String, keys: Pace) -> anyhow::Result<Lane> {
     };
     let most = rustix::thread::CpuSet::MAX_CPU;
     if let Some(cpu) = cpus.iter().find(|cpu| **cpu >= most) {
-        bail!("cpu {cpu} cannot be: {most} is the most that the kernel has");
+        bail!("cpu {cpu} cannot be asked for: 0 to {} can", most - 1);
     }
     let thread = ThreadSettings { cpus, policy: keys.policy.unwrap_or_default() };
     Ok(Lane { name, interval, depth, sources, thread })

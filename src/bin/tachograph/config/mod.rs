@@ -26,6 +26,8 @@ const LOG_DEFAULT: &str = "info";
 const LISTEN_DEFAULT: &str = "127.0.0.1:8017";
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// How much of a wrong line is told, in characters.
+const LINE_CHARS_MAX: usize = 80;
 
 /// How the program is to behave.
 #[derive(Debug)]
@@ -160,7 +162,21 @@ fn read(path: Option<&Path>) -> anyhow::Result<File> {
         );
     }
     let text = fs::read_to_string(path).with_context(reading)?;
-    toml::from_str(&text).with_context(|| format!("in the configuration {}", path.display()))
+    parse(&text).with_context(|| format!("in the configuration {}", path.display()))
+}
+
+/// What the text of a file says, or in one line what is wrong where.
+fn parse(text: &str) -> anyhow::Result<File> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let wrong = error.message().lines().collect::<Vec<_>>().join("; ");
+        let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+            return anyhow::Error::msg(wrong);
+        };
+        let index = before.matches('\n').count();
+        let line = text.lines().nth(index).unwrap_or_default().trim();
+        let line: String = line.chars().take(LINE_CHARS_MAX).collect();
+        anyhow::anyhow!("line {}, `{}`: {wrong}", index + 1, line.escape_debug())
+    })
 }
 
 fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Settings> {
@@ -246,7 +262,7 @@ mod tests {
     use super::*;
 
     fn settings(text: &str, flags: RunFlags) -> anyhow::Result<Settings> {
-        merge(toml::from_str(text)?, &Common::default(), flags)
+        merge(parse(text)?, &Common::default(), flags)
     }
 
     fn refusal(text: &str) -> String {
@@ -271,6 +287,25 @@ mod tests {
         assert!(message.contains("intervall") && message.contains("line 2"), "{message}");
         assert!(refusal("[http]\nlisten_on = 3").contains("listen_on"));
         assert!(refusal("[sources]\nvmstatt = 3").contains("vmstatt"));
+    }
+
+    /// A mistake was told in five lines, with an arrow under the place.
+    #[test]
+    fn mistakes_are_told_in_one_line() {
+        let long = format!("log = {}", "x".repeat(10_000));
+        for (text, line) in [
+            ("log = \"", 1),
+            ("\n\n[http", 3),
+            ("depth = '5min'\r\ncpu = -1\r\n", 2),
+            ("\n[sources]\nvmstat = 'x'", 2),
+            ("a = 1\u{1b}[31m", 1),
+            (&long, 1),
+        ] {
+            let message = refusal(text);
+            assert!(message.starts_with(&format!("line {line}, `")), "{text}: {message}");
+            assert!(!message.contains(char::is_control) && message.len() < 1000, "{message}");
+        }
+        assert!(refusal("cpu = -1").contains("the number of a CPU"));
     }
 
     #[test]
