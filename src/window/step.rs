@@ -12,7 +12,7 @@
 //!    looked for in the [`LOOK_BACK_RECORDS`] records before it.
 //! 4. A counter that is smaller than before began anew, and what it counted in between is unknown:
 //!    the pair adds neither increase nor time, and a reset is counted. Of a total that may fall
-//!    ([`Kind::Derive`](crate::record::Kind::Derive)) a smaller value is a negative increase.
+//!    ([`Kind::Derive`]) a smaller value is a negative increase.
 //! 5. Some drivers count in 32 bits. An integer counter of a network interface or a disk, in bytes,
 //!    packets or a disk's milliseconds (also told as a file system's or a store's), that was below 2^32 by at most 2^28 and is now below 2^28
 //!    wrapped: it increased by what lies between modulo 2^32. Anything else smaller is a reset.
