@@ -10,6 +10,11 @@ use super::{
     uptime, vmstat, zfs,
 };
 
+/// What changes slowly and is read on a thread of its own is read at every so many turns only. Each
+/// record has the last answer, with its age.
+const SLOW: u32 = 5;
+const SLOWER: u32 = 10;
+
 /// A source's name, and what it is for.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceInfo {
@@ -124,37 +129,44 @@ pub const SOURCES: &[SourceInfo] = &[
             }
             files
         },
-        divisor: 5,
+        divisor: 1,
     },
     SourceInfo {
         name: "netstat",
         help: "What TCP and IP lost or repeated, and why.",
         make: |sampling, _| vec![Box::new(netstat::Netstat::extensions(&sampling.roots))],
-        divisor: 5,
+        divisor: 1,
     },
     SourceInfo {
         name: "hwmon",
         help: "Temperatures, fans, voltages and power, as the machine's sensors give them.",
-        make: |sampling, period| vec![Box::new(hwmon::Hwmon::new(&sampling.roots, period))],
-        divisor: 5,
+        make: |sampling, period| {
+            vec![Box::new(hwmon::Hwmon::new(&sampling.roots, period.saturating_mul(SLOW)))]
+        },
+        divisor: 1,
     },
     SourceInfo {
         name: "block_health",
         help: "State, model and error counts of each disk, and of each array of disks.",
         make: |sampling, period| {
-            vec![Box::new(block_health::BlockHealth::new(&sampling.roots, period))]
+            vec![Box::new(block_health::BlockHealth::new(
+                &sampling.roots,
+                period.saturating_mul(SLOWER),
+            ))]
         },
-        divisor: 10,
+        divisor: 1,
     },
     SourceInfo {
         name: "textfile",
         help: "Metrics that others leave in text files, if a directory is named.",
         make: |sampling, period| {
             let directory = sampling.textfiles.as_deref();
-            let source = |directory| Box::new(textfile::Textfile::new(directory, period)) as _;
+            let source = |directory| {
+                Box::new(textfile::Textfile::new(directory, period.saturating_mul(SLOW))) as _
+            };
             directory.map(source).into_iter().collect()
         },
-        divisor: 5,
+        divisor: 1,
     },
     SourceInfo {
         name: "softirqs",
@@ -172,10 +184,10 @@ pub const SOURCES: &[SourceInfo] = &[
         name: "cpufreq",
         help: "Frequency of each CPU, and its limits.",
         make: |sampling, period| {
-            let source = cpufreq::Cpufreq::new(&sampling.roots, period);
+            let source = cpufreq::Cpufreq::new(&sampling.roots, period.saturating_mul(SLOW));
             source.into_iter().map(|source| Box::new(source) as _).collect()
         },
-        divisor: 5,
+        divisor: 1,
     },
     SourceInfo {
         name: "numa",

@@ -86,8 +86,12 @@ impl Tree {
             sysfs: self.0.join("sys"),
             rootfs: self.0.clone(),
         };
-        let mut sampling =
-            Sampling { roots, sources, interval: Duration::from_secs(1), ..Sampling::default() };
+        let mut sampling = Sampling {
+            roots,
+            sources,
+            interval: Duration::from_millis(100),
+            ..Sampling::default()
+        };
         set(&mut sampling);
         let mut schema = Schema::new();
         let sampler = Sampler::open(&sampling, &mut schema);
