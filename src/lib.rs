@@ -77,3 +77,6 @@ pub mod record;
 pub mod ring;
 pub mod sample;
 pub mod window;
+
+pub use record::{Kind, Record, Schema, Unit};
+pub use ring::{Producer, Reader, RunDir, SeriesOf, Writer, WriterOptions};

@@ -9,8 +9,8 @@ use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
-use tachograph::record::{Record, Schema};
-use tachograph::ring::{Opening, Ring, RunDir, Words, Writer, WriterOptions};
+use tachograph::record::{Kind, Record, Schema, Unit};
+use tachograph::ring::{Opening, Producer, Ring, RunDir, Words, Writer, WriterOptions};
 use tachograph::sample::{Datastore, Roots, Sampler, Sampling, Selection};
 use tachograph::window::{Event, Grid, Steps, Track, Window};
 
@@ -68,6 +68,8 @@ const STORE: &str = "here";
 /// 2026-11-22, and a record each second from there on.
 const START_NS: u64 = 1_795_000_000_000_000_000;
 const S: u64 = 1_000_000_000;
+/// How far back an application's ring reaches.
+const DEPTH: Duration = Duration::from_secs(60);
 
 impl Host {
     fn new() -> Self {
@@ -135,6 +137,26 @@ fn steady_tick_and_publish_allocate_nothing() {
     });
     assert_eq!(made, 0, "in a second of ticks");
     assert!(host.writer.ring().latest(|view| view.columns()).expect("a record") > 100);
+}
+
+#[test]
+fn steady_producer_allocates_nothing() {
+    let scratch = Scratch::new();
+    let dir = RunDir::for_writing(Some(scratch.path())).expect("a run directory");
+    let mut shop = Producer::declare(&dir, "shop").expect("nobody has it");
+    let length = shop.add::<u64>("queue", "length", Kind::Gauge, Unit::Count).expect("room");
+    let share = shop.add::<f64>("queue", "share", Kind::Gauge, Unit::Ratio).expect("room");
+    let options = WriterOptions::every(Duration::from_secs(1)).reaching_back(DEPTH);
+    let mut shop = shop.start(&options).expect("a ring");
+    shop.publish();
+    let made = allocations(|| {
+        for value in 0..1000 {
+            shop.set(&length, value);
+            shop.set(&share, value as f64 / 1000.0);
+            shop.publish();
+        }
+    });
+    assert_eq!((made, shop.writer().head()), (0, 1001));
 }
 
 #[test]

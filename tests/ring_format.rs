@@ -110,6 +110,10 @@ fn every_code_stands_on_the_page() {
             ("RETIRED", state::RETIRED)
         ])
     );
+    let compatible = [("APPLICATION", layout::compatible::APPLICATION)];
+    let compatible = compatible.map(|(name, flag)| (name, u64::from(flag.trailing_zeros())));
+    let table_of_flags = table("Immutable part", "compatible flag");
+    assert_eq!(table_of_flags.pairs("compatible flag", "bit"), named(&compatible));
     let bits = [
         ("EPOCH_FIRST", flags::EPOCH_FIRST),
         ("CLOCK_STEP", flags::CLOCK_STEP),
@@ -145,6 +149,8 @@ fn no_constant_of_the_code_is_left_out_of_the_lists_above() {
     let (layout, record) =
         (include_str!("../src/ring/layout.rs"), include_str!("../src/record/mod.rs"));
     assert_eq!(block(layout, "pub mod state {"), table("Lifecycle part", "state").rows.len());
+    let compatible = table("Immutable part", "compatible flag").rows.len();
+    assert_eq!(block(layout, "pub mod compatible {"), compatible);
     assert_eq!(block(record, "pub mod flags {"), table("Slot", "flag").rows.len());
     let limits = layout.lines().filter(|line| {
         line.strip_prefix("pub const ")

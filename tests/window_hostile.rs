@@ -25,6 +25,7 @@ impl Liar {
             Sizes { slot_count: SLOTS, column_capacity: 1, entry_capacity: 1, arena_bytes: 8 };
         let header = Header {
             version: VERSION,
+            compatible_flags: 0,
             geometry: Geometry::of(sizes).expect("sound sizes"),
             ring_id: [1, 2],
             boot_id: [3, 4],

@@ -78,6 +78,7 @@ impl Shape {
         geometry.file_bytes = geometry.slots_offset + sizes.slot_count * geometry.slot_bytes;
         Header {
             version: layout::VERSION,
+            compatible_flags: 0,
             geometry,
             ring_id: [1, 2],
             boot_id: [3, 4],

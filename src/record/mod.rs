@@ -141,6 +141,26 @@ impl Record {
         &mut self.words
     }
 
+    /// Sets the value of an integer series. `u64::MAX` is [`ABSENT`].
+    ///
+    /// # Panics
+    ///
+    /// When the record has no such column.
+    #[inline]
+    pub fn set_u64(&mut self, column: usize, value: u64) {
+        self.words[column] = value;
+    }
+
+    /// Sets the value of a series of doubles. What is not finite is absent.
+    ///
+    /// # Panics
+    ///
+    /// When the record has no such column.
+    #[inline]
+    pub fn set_f64(&mut self, column: usize, value: f64) {
+        self.words[column] = word_of_f64(value);
+    }
+
     /// Makes every word absent.
     pub fn clear(&mut self) {
         self.words.fill(ABSENT);
@@ -172,6 +192,17 @@ mod tests {
         }
         assert_eq!(f64_of_word(word_of_f64(-0.25)), Some(-0.25));
         assert_eq!(u64_of_word(u64::MAX - 1), Some(u64::MAX - 1));
+    }
+
+    #[test]
+    fn values_are_set_by_column() {
+        let mut record = Record::new(3);
+        record.set_u64(0, 7);
+        record.set_f64(1, -0.5);
+        record.set_f64(2, f64::NAN);
+        assert_eq!((record.u64(0), record.f64(1), record.f64(2)), (Some(7), Some(-0.5), None));
+        record.set_u64(0, u64::MAX);
+        assert_eq!((record.u64(0), record.words()[2]), (None, ABSENT));
     }
 
     #[test]

@@ -36,6 +36,10 @@ pub enum SchemaError {
     ObjectIdTooLong,
     /// The metric's name is longer than [`METRIC_BYTES_MAX`].
     MetricTooLong,
+    /// The object's id or the metric's name is empty.
+    Empty,
+    /// Somebody has the series already.
+    Taken,
 }
 
 impl fmt::Display for SchemaError {
@@ -48,6 +52,8 @@ impl fmt::Display for SchemaError {
             Self::MetricTooLong => {
                 write!(f, "the metric's name is longer than {METRIC_BYTES_MAX} bytes")
             }
+            Self::Empty => f.write_str("the object's id or the metric's name is empty"),
+            Self::Taken => f.write_str("the series has been added already"),
         }
     }
 }
@@ -141,6 +147,9 @@ impl Schema {
             // Something else was meant by this name: by an older version of the program, or by
             // whoever gave it.
             self.end(column);
+        }
+        if object.is_empty() || metric.is_empty() {
+            return Err(SchemaError::Empty);
         }
         if object.len() > OBJECT_ID_BYTES_MAX {
             return Err(SchemaError::ObjectIdTooLong);
@@ -306,6 +315,7 @@ mod tests {
             schema.add_series("textfile/a", metric, Kind::Gauge, Unit::Count, Repr::F64)
         };
         assert_eq!(add(&"m".repeat(METRIC_BYTES_MAX + 1)), Err(SchemaError::MetricTooLong));
+        assert_eq!(add(""), Err(SchemaError::Empty));
         assert_eq!(add(&"m".repeat(METRIC_BYTES_MAX)), Ok(0));
     }
 

@@ -10,6 +10,9 @@ use super::words::{Words, WordsMut};
 pub struct Header {
     /// Format version of the writer that made the file.
     pub version: u64,
+    /// What is set of the flags that a reader may do without: bits of
+    /// [`layout::compatible`](super::layout::compatible). Others are not kept.
+    pub compatible_flags: u64,
     /// Where everything lies.
     pub geometry: Geometry,
     /// Random, one per file: two files of one name are told apart by it.
@@ -99,7 +102,52 @@ impl fmt::Display for FormatError {
 
 impl error::Error for FormatError {}
 
+/// Whose series a ring has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RingKind {
+    /// A recorder's: a lane.
+    Lane,
+    /// An application's own.
+    Application,
+}
+
+impl RingKind {
+    /// The name that people and APIs see.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lane => "lane",
+            Self::Application => "application",
+        }
+    }
+
+    /// The compatible flags of such a ring.
+    pub(super) const fn compatible_flags(self) -> u64 {
+        match self {
+            Self::Lane => 0,
+            Self::Application => layout::compatible::APPLICATION,
+        }
+    }
+}
+
+impl fmt::Display for RingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 impl Header {
+    /// Whose series the ring has.
+    #[must_use]
+    pub const fn kind(&self) -> RingKind {
+        if self.compatible_flags & layout::compatible::APPLICATION == 0 {
+            RingKind::Lane
+        } else {
+            RingKind::Application
+        }
+    }
+
     /// Decodes the header of `words`. Each word is loaded once, so that a hostile writer cannot
     /// change it between check and use.
     ///
@@ -161,6 +209,7 @@ impl Header {
         }
         Ok(Self {
             version,
+            compatible_flags: block[at::COMPATIBLE_FLAGS] & layout::compatible::KNOWN,
             geometry,
             ring_id: [block[at::RING_ID], block[at::RING_ID_HIGH]],
             boot_id: [block[at::BOOT_ID], block[at::BOOT_ID_HIGH]],
@@ -179,6 +228,7 @@ impl Header {
             (at::ENDIAN_TAG, layout::ENDIAN_TAG),
             (at::VERSION, self.version),
             (at::COMPATIBLE_VERSION, layout::COMPATIBLE_VERSION),
+            (at::COMPATIBLE_FLAGS, self.compatible_flags),
             (at::HEADER_BYTES, layout::HEADER_BYTES),
             (at::FILE_BYTES, geometry.file_bytes),
             (at::SLOTS_OFFSET, geometry.slots_offset),
@@ -221,6 +271,7 @@ mod tests {
             Sizes { slot_count: 4, column_capacity: 8, entry_capacity: 8, arena_bytes: 1024 };
         Header {
             version: layout::VERSION,
+            compatible_flags: 0,
             geometry: Geometry::of(sizes).expect("sound sizes"),
             ring_id: [1, 2],
             boot_id: [3, 4],
@@ -247,10 +298,16 @@ mod tests {
         header().encode(&words);
         assert_eq!(Header::decode(&words), Ok(header()));
         assert_eq!(
-            with_word(at::COMPATIBLE_FLAGS, 1),
+            with_word(at::COMPATIBLE_FLAGS, !layout::compatible::KNOWN),
             Ok(header()),
             "unknown compatible flags are ignored"
         );
+        assert_eq!(header().kind(), RingKind::Lane);
+        let application = with_word(at::COMPATIBLE_FLAGS, u64::MAX).expect("a known one as well");
+        assert_eq!(application.compatible_flags, layout::compatible::APPLICATION);
+        assert_eq!(application.kind(), RingKind::Application);
+        application.encode(&words);
+        assert_eq!(Header::decode(&words), Ok(application));
         let newer = with_word(at::VERSION, 9).expect("version 9 that version 1 can read");
         assert_eq!(newer.version, 9);
     }

@@ -82,6 +82,14 @@ pub mod header {
     }
 }
 
+/// Bits of `compatible_flags`.
+pub mod compatible {
+    /// The ring is an application's own; otherwise it is a recorder's lane.
+    pub const APPLICATION: u64 = 1;
+    /// Those that this code understands. Others are not taken over into files that it makes.
+    pub(in crate::ring) const KNOWN: u64 = APPLICATION;
+}
+
 /// Word indices of a directory entry.
 pub mod entry {
     fields! { FIELDS from 0;

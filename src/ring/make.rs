@@ -16,7 +16,7 @@ use super::place::RunDir;
 use super::recover;
 use super::words::WordsMut as _;
 use super::writer::{WriteError, failed};
-use super::{Header, Ring};
+use super::{Header, Ring, RingKind};
 use crate::record::{COLUMNS_MAX, RecordHeader, Schema};
 
 /// Room for series that come later: this share of the columns that are needed now, and no fewer
@@ -208,6 +208,7 @@ pub(super) fn arena_bytes_of(name: &str) -> u64 {
 pub(super) struct Make {
     pub(super) dir: RunDir,
     pub(super) lane: String,
+    pub(super) kind: RingKind,
     pub(super) slot_count: u64,
     pub(super) interval_ns: u64,
     pub(super) mode: u32,
@@ -281,6 +282,7 @@ impl Make {
         };
         let header = Header {
             version: layout::VERSION,
+            compatible_flags: self.kind.compatible_flags(),
             geometry,
             ring_id: random_id(),
             boot_id: boot_id(),

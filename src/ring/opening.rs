@@ -17,7 +17,7 @@ use super::map::WriteMap;
 use super::place::{RunDir, own_uid};
 use super::recover::{self, Found, Slots};
 use super::writer::{WriteError, Writer, WriterOptions, failed};
-use super::{FormatError, Ring};
+use super::{FormatError, Header, Ring, RingKind, unfit_name};
 use crate::record::{Schema, Series};
 
 /// What became of the file that lay in the ring's place; for the log.
@@ -54,6 +54,7 @@ pub enum Before {
 pub struct Opening {
     dir: RunDir,
     lane: String,
+    kind: RingKind,
     lock: WriterLock,
     old: Option<Old>,
     before: Before,
@@ -74,8 +75,29 @@ impl Opening {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Locked`] when another writer has the lane, [`WriteError::Io`].
+    /// [`WriteError::Locked`] when another writer has the lane, [`WriteError::OtherKind`] when an
+    /// application's ring lies there, [`WriteError::Io`].
     pub fn of(dir: &RunDir, lane: &str) -> Result<Self, WriteError> {
+        Self::of_kind(dir, lane, RingKind::Lane)
+    }
+
+    /// The same for an application's own ring, which is named like a lane. [`Producer`] does all
+    /// that such a ring needs.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Name`] when no application's ring can have this name,
+    /// [`WriteError::OtherKind`] when a recorder's lane has it, and as [`Opening::of`].
+    ///
+    /// [`Producer`]: super::Producer
+    pub fn of_application(dir: &RunDir, name: &str) -> Result<Self, WriteError> {
+        if let Some(reason) = unfit_name(name) {
+            return Err(WriteError::Name { name: name.to_owned(), reason });
+        }
+        Self::of_kind(dir, name, RingKind::Application)
+    }
+
+    fn of_kind(dir: &RunDir, lane: &str, kind: RingKind) -> Result<Self, WriteError> {
         let lock_path = dir.lock(lane);
         let lock = WriterLock::take(&lock_path).map_err(|error| match error {
             LockError::Held(holder) => WriteError::Locked { path: lock_path.clone(), holder },
@@ -83,12 +105,25 @@ impl Opening {
         })?;
         remove_unfinished(dir, lane);
         let path = dir.ring(lane);
-        let (old, before) = match open_old(&path)? {
+        let mut found = open_old(&path)?;
+        if let Some((_, ring)) = &mut found
+            && let Ok(Header { compatible_flags, .. }) = ring.as_ref().map(Ring::header)
+            && *compatible_flags != kind.compatible_flags()
+            && unfit_name(lane).is_some()
+        {
+            // No application has put it there, and it must not keep the recorder from its lane.
+            let value = *compatible_flags;
+            *ring = Err(FormatError::Field { name: "compatible_flags", value });
+        }
+        let (old, before) = match found {
             None => (None, Before::Nothing),
             Some((_, Err(error))) => {
                 let aside = path.with_extension("ring.damaged");
                 fs::rename(&path, &aside).map_err(failed(&path, "move aside"))?;
                 (None, Before::SetAside { path: aside, error })
+            }
+            Some((_, Ok(ring))) if ring.header().kind() != kind => {
+                return Err(WriteError::OtherKind { path, found: ring.header().kind() });
             }
             Some((_, Ok(ring))) if ring.header().boot_id != boot_id() => (None, Before::OtherBoot),
             Some((file, Ok(ring))) => {
@@ -99,7 +134,7 @@ impl Opening {
                 (Some(Old { file, ring, entries, slots, found }), Before::Nothing)
             }
         };
-        Ok(Self { dir: dir.clone(), lane: lane.to_owned(), lock, old, before })
+        Ok(Self { dir: dir.clone(), lane: lane.to_owned(), kind, lock, old, before })
     }
 
     /// The series that lived when the former writer ended, with their columns.
@@ -119,11 +154,11 @@ impl Opening {
         options: &WriterOptions,
         schema: &mut Schema,
     ) -> Result<(Writer, Before), WriteError> {
-        let Self { dir, lane, lock, old, before } = self;
+        let Self { dir, lane, kind, lock, old, before } = self;
         let interval_ns = u64::try_from(options.interval.as_nanos()).unwrap_or(u64::MAX);
         let slot_count = options.depth_records.max(layout::SLOTS_MIN).checked_next_power_of_two();
         let slot_count = slot_count.unwrap_or(u64::MAX);
-        let make = Make { dir, lane, slot_count, interval_ns, mode: options.mode };
+        let make = Make { dir, lane, kind, slot_count, interval_ns, mode: options.mode };
         let Some(old) = old else {
             let never = AtomicBool::new(false);
             let built = make.build(&Need::of(schema), None, 0, &never)?;

@@ -15,7 +15,7 @@ use super::make::{Entries, Make, Need, Past, ahead};
 use super::map::{ReadMap, WriteMap};
 use super::successor::{Successor, give_back};
 use super::words::WordsMut as _;
-use super::{FormatError, Reader, Ring, slot};
+use super::{FormatError, Reader, Ring, RingKind, slot};
 use crate::record::{Record, RecordHeader, Schema, flags};
 
 /// How a ring is to be made.
@@ -49,6 +49,20 @@ pub enum WriteError {
         /// Bytes that it could have.
         free_bytes: u64,
     },
+    /// No ring of an application can have this name.
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The ring of this name is not of the kind that was to be written.
+    OtherKind {
+        /// The ring.
+        path: PathBuf,
+        /// What it is.
+        found: RingKind,
+    },
     /// There is no record to be written.
     Empty,
     /// The wanted sizes make no ring.
@@ -80,6 +94,18 @@ impl fmt::Display for WriteError {
                  choose a smaller --depth or a longer --interval",
                 path.display()
             ),
+            Self::Name { name, reason } => write!(f, "{name:?} is no name for a ring: {reason}"),
+            Self::OtherKind { path, found } => {
+                let owner = match found {
+                    RingKind::Lane => "a recorder's lane",
+                    RingKind::Application => "an application's ring",
+                };
+                write!(
+                    f,
+                    "{} is {owner}: choose another name, or remove the file if it is not needed any more",
+                    path.display()
+                )
+            }
             Self::Empty => f.write_str("the ring has no such record"),
             Self::Format(error) => write!(f, "no ring can be made with these sizes: {error}"),
             Self::Io { path, doing, source } => {

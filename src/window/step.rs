@@ -18,8 +18,9 @@
 //!    wrapped: it increased by what lies between modulo 2^32. Anything else smaller is a reset.
 //! 6. CPU times are corrected downwards now and then: a fall by at most [`CPU_FALL_TICKS_MAX`] is no
 //!    reset; the time did not advance, and the pair adds no increase but its time.
-//! 7. The kernel's counters outlive a restart of the recorder. The recorder's own begin anew, so
-//!    their pair across two epochs is unknown, also when the value is larger.
+//! 7. The kernel's counters outlive a restart of the recorder. The recorder's own, and all of an
+//!    application's ring, begin anew with their process, so their pair across two epochs is unknown,
+//!    also when the value is larger.
 //! 8. Ticks that were missed and records that are missing or overwritten are told with the step of
 //!    the record that follows; the pair spans them. The mean of a gauge is the plain mean over the
 //!    records that have it, not weighted by time.
@@ -34,7 +35,7 @@
 use super::track::Track;
 use super::{GapReason, Window, bound};
 use crate::record::{Class, Kind, RecordHeader, Repr, flags};
-use crate::ring::{ReadError, Ring, Value, Words};
+use crate::ring::{ReadError, Ring, RingKind, Value, Words};
 
 /// In how many records before a window the values are looked for that its first increases are taken
 /// from. Sources that are read every so many ticks leave their series absent in between.
@@ -315,9 +316,9 @@ enum Pair {
     Unknown,
 }
 
-/// What lies between two values of one lifetime.
-fn pair(track: &Track, before: &Base, now: &Base) -> Pair {
-    let own = track.class == Some(Class::Tachograph);
+/// What lies between two values of one lifetime in a ring of this kind.
+fn pair(kind: RingKind, track: &Track, before: &Base, now: &Base) -> Pair {
+    let own = kind == RingKind::Application || track.class == Some(Class::Tachograph);
     if now.boottime_ns <= before.boottime_ns || own && now.epoch != before.epoch {
         return Pair::Unknown;
     }
@@ -375,6 +376,7 @@ pub struct Steps {
     up_to_ns: u64,
     /// What has been seen since the last record of the window.
     gaps: Gaps,
+    kind: RingKind,
 }
 
 impl Steps {
@@ -400,6 +402,7 @@ impl Steps {
             after_ns: 0,
             up_to_ns: 0,
             gaps: Gaps::default(),
+            kind: RingKind::Lane,
         }
     }
 
@@ -416,6 +419,7 @@ impl Steps {
         self.bases.fill(None);
         self.reset();
         (self.held, self.gaps) = (false, Gaps::default());
+        self.kind = ring.header().kind();
         (self.last, self.after_ns, self.up_to_ns) = (last, after_ns, up_to_ns);
         // Keeps the walk no longer than the ring when the window was made of a head that lied.
         self.first = first.max(ring.geometry().oldest(last));
@@ -539,7 +543,7 @@ impl Steps {
                     advance.last = Some(value);
                     if let Some(before) = before.filter(|before| before.stretch == stretch) {
                         let passed_ns = boottime_ns.saturating_sub(before.boottime_ns);
-                        advance.add(pair(track, &before, &now), passed_ns);
+                        advance.add(pair(self.kind, track, &before, &now), passed_ns);
                     }
                 }
             }

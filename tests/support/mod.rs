@@ -189,6 +189,7 @@ impl Twin {
     pub(crate) fn new(sizes: Sizes) -> Self {
         let header = Header {
             version: 1,
+            compatible_flags: 0,
             geometry: Geometry::of(sizes).expect("sound sizes"),
             ring_id: [0x1111, 0x2222],
             boot_id: [0x3333, 0x4444],
