@@ -3,12 +3,14 @@
 //! What does not change between two answers is laid out once, as bytes ([`Points`]); what does
 //! change is written in place between them. After its buffer has grown, nothing here allocates.
 
+mod native;
 mod number;
 mod pbs;
 mod points;
 mod rows;
 mod string;
 
+pub use native::{Latest, LatestPlan, RingLine, SERIES_PER_PIECE, SeriesList, living};
 pub use number::{F64_BYTES_MAX, F64_ROOM, push_f64, push_i64, push_u64, write_f64};
 pub use pbs::{
     GENERATIONS_MAX, HISTORY_S, HOST_POINTS, PART_BYTES, PbsAnswer, PbsPlan, PbsQuery, STEP_S,

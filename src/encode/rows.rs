@@ -267,13 +267,13 @@ impl Rows {
 }
 
 /// Appends a moment as RFC 3339 has it, in UTC, to the microsecond.
-fn push_time(out: &mut Vec<u8>, realtime_ns: u64) {
+pub(super) fn push_time(out: &mut Vec<u8>, realtime_ns: u64) {
     let stamp = jiff::Timestamp::from_nanosecond(i128::from(realtime_ns)).unwrap_or_default();
     // Writing to a Vec does not fail.
     let _ = write!(out, "{stamp:.6}");
 }
 
-fn push_value(out: &mut Vec<u8>, value: Value) {
+pub(super) fn push_value(out: &mut Vec<u8>, value: Value) {
     match value {
         Value::U64(value) => push_u64(out, value),
         Value::F64(value) => push_f64(out, value),

@@ -50,6 +50,10 @@ counters! {
     parameter_errors,
     /// Answers that could not begin because the ring was not readable.
     vitals_errors,
+    /// Files that could not be served as rings, each once for each reason.
+    rings_refused,
+    /// Times that there began to be more rings than `RINGS_MAX`, or files than are looked at.
+    rings_left_out,
     /// Answers that had begun and could not go on; the connection was cut short.
     answers_broken,
     /// Panics caught while a request was answered. Each is a defect.

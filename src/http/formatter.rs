@@ -1,27 +1,30 @@
-//! The two dialects of the API: what stands around an answer and how a refusal is said.
+//! The dialects of the APIs: what stands around an answer and how a refusal is said.
 //!
 //! `json` speaks through the HTTP status and gives a refusal as plain text; `extjs` always answers
 //! 200 and puts the status inside, which is the one that Proxmox Datacenter Manager reads. Both
-//! label everything JSON, refusals in plain text included: clients check the label first.
+//! label everything JSON, refusals in plain text included: clients check the label first. The native
+//! API gives its data by itself, and a refusal as an object with an HTTP status.
 
 use std::borrow::Cow;
 
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::query::ParameterErrors;
+use super::query::{ParameterError, ParameterErrors};
 
-/// A dialect, the second segment of a path under `/api2/`.
+/// A dialect: the second segment of a path under `/api2/`, or that of all paths under `/api/v1/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Formatter {
     /// `{"data":...}`; a refusal is text with an HTTP status.
     Json,
     /// `{"data":...,"status":200,"success":true}`; a refusal is an object with HTTP status 200.
     Extjs,
+    /// The data by itself; a refusal is `{"error":...}` with an HTTP status.
+    Native,
 }
 
 impl Formatter {
-    /// The formatter of that name.
+    /// The formatter of that name under `/api2/`.
     #[must_use]
     pub fn named(name: &str) -> Option<Formatter> {
         match name {
@@ -34,7 +37,10 @@ impl Formatter {
     /// What stands before the data of an answer.
     #[must_use]
     pub fn opening(self) -> &'static str {
-        "{\"data\":"
+        match self {
+            Formatter::Json | Formatter::Extjs => "{\"data\":",
+            Formatter::Native => "",
+        }
     }
 
     /// What stands after the data of an answer.
@@ -42,19 +48,24 @@ impl Formatter {
     pub fn closing(self) -> &'static str {
         match self {
             Formatter::Json => "}",
+            Formatter::Native => "",
             Formatter::Extjs => ",\"status\":200,\"success\":true}",
         }
     }
 
     /// What stands before the points of a pull: its data is an object that holds them as `data`.
     pub(crate) fn points_opening(self) -> &'static str {
-        "{\"data\":{\"data\":["
+        match self {
+            Formatter::Json | Formatter::Extjs => "{\"data\":{\"data\":[",
+            Formatter::Native => "[",
+        }
     }
 
     /// What stands after the points of a pull.
     pub(crate) fn points_closing(self) -> &'static str {
         match self {
             Formatter::Json => "]}}",
+            Formatter::Native => "]",
             Formatter::Extjs => "]},\"status\":200,\"success\":true}",
         }
     }
@@ -72,14 +83,20 @@ impl Formatter {
                 }
                 refusal.status
             }
+            Formatter::Native => {
+                let mut object = Map::new();
+                object.insert("error".to_owned(), json!(refusal.message));
+                if let Some(errors) = &refusal.errors {
+                    object.insert("parameters".to_owned(), by_name(errors));
+                }
+                out.extend_from_slice(Value::from(object).to_string().as_bytes());
+                out.push(b'\n');
+                refusal.status
+            }
             Formatter::Extjs => {
                 let mut object = Map::new();
                 if let Some(errors) = &refusal.errors {
-                    let errors = errors
-                        .iter()
-                        .map(|(name, error)| (name.to_owned(), Value::from(error.to_string())))
-                        .collect::<Map<String, Value>>();
-                    object.insert("errors".to_owned(), Value::from(errors));
+                    object.insert("errors".to_owned(), by_name(errors));
                 }
                 object.insert("message".to_owned(), json!(refusal.message));
                 object.insert("status".to_owned(), json!(refusal.status.as_u16()));
@@ -95,6 +112,12 @@ impl Formatter {
             }
         }
     }
+}
+
+fn by_name(errors: &ParameterErrors) -> Value {
+    let error =
+        |(name, error): (&str, &ParameterError)| (name.to_owned(), error.to_string().into());
+    Value::from(errors.iter().map(error).collect::<Map<String, Value>>())
 }
 
 /// A request that is not answered with data, and why.
@@ -135,6 +158,19 @@ mod tests {
             "{\"errors\":{\"history\":\"Unable to parse boolean option.\",\
              \"x\":\"schema does not allow additional properties.\"},\
              \"message\":\"parameter verification errors\",\"status\":400,\"success\":false}"
+        );
+    }
+
+    #[test]
+    fn native_gives_an_object_and_the_status() {
+        let errors = query::parse::<query::ListParameters>("x=1").unwrap_err();
+        let mut out = Vec::new();
+        let status = Formatter::Native.refuse(&Refusal::parameters(errors), &mut out);
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"error\":\"parameter verification errors\",\
+             \"parameters\":{\"x\":\"schema does not allow additional properties.\"}}\n"
         );
     }
 

@@ -37,6 +37,21 @@ pub const LINGER: Duration = Duration::from_secs(1);
 /// Pause after an error of `accept`: out of descriptors is not cured by asking again at once.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Most rings that are served at one time. What goes beyond is counted and told.
+pub const RINGS_MAX: usize = 64;
+
+/// Most files of which it is remembered and told why they are not served.
+pub const REFUSED_MAX: usize = 64;
+
+/// Most names that are looked at in one directory of rings.
+pub const DIRECTORY_NAMES_MAX: usize = 4096;
+
+/// Pause between two looks at the directories of rings, which nobody looks at unless somebody asks.
+pub const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Most patterns and most names of rings in one request.
+pub const CHOICES_MAX: usize = 16;
+
 /// The limits that an operator sets.
 ///
 /// The memory of a connection is bounded by [`header_bytes_max`](Self::header_bytes_max) (at least

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `GET /api2/{json,extjs}/status/metrics` | points of the newest generation; with `history` all of the last 30 minutes after `start-time` |
 //! | `GET /api2/{json,extjs}/version` | this program's version |
+//! | `GET /api/v1/rings` | every ring: lane or application, its writer's state, and files that are refused |
+//! | `GET /api/v1/series` | series of the rings, chosen by `ring` and by patterns, `match` |
+//! | `GET /api/v1/latest` | the newest record of the rings, chosen likewise |
 //! | `GET /healthz` | `ok`, for as long as the process answers at all |
 //! | `GET /readyz` | `ready`, or 503 and why the newest record is not fresh |
 //!
@@ -57,10 +60,12 @@ mod counters;
 mod formatter;
 mod io;
 pub mod limits;
+mod listing;
 mod pool;
 pub mod query;
 mod ring_pull;
 mod ring_vitals;
+mod rings;
 mod route;
 mod saved_vitals;
 mod server;
@@ -71,7 +76,9 @@ mod watch;
 pub use counters::Counters;
 pub use formatter::Formatter;
 pub use limits::Limits;
+pub use listing::Listing;
 pub use ring_vitals::RingVitals;
+pub use rings::Rings;
 pub use route::Route;
 pub use saved_vitals::SavedVitals;
 pub use server::{BindError, Server, Settings, Summary};

@@ -7,7 +7,10 @@ use std::error::Error;
 use std::fmt;
 use std::num::ParseIntError;
 
+use glob::{Pattern, PatternError};
 use serde_json::Value;
+
+use super::limits::CHOICES_MAX;
 
 /// Set by JavaScript clients to defeat caches; means nothing.
 const CACHE_BUSTER: &str = "_dc";
@@ -16,6 +19,8 @@ const CACHE_BUSTER: &str = "_dc";
 pub trait Parameters: Default {
     /// The names, in the order of [`set`](Self::set)'s index.
     const NAMES: &'static [&'static str];
+    /// Whether a name may occur several times.
+    const MAY_REPEAT: bool = false;
 
     /// Sets the parameter with the name `NAMES[index]`.
     ///
@@ -41,6 +46,40 @@ impl Parameters for PullParameters {
         match index {
             0 => self.history = boolean(value)?,
             _ => self.start_time = value.parse().map_err(ParameterError::NotInteger)?,
+        }
+        Ok(())
+    }
+}
+
+/// The parameters of a list of the native API: which rings, and which of their series.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListParameters {
+    /// Names of the rings; all, if there is none.
+    pub rings: Vec<String>,
+    /// Patterns of which a series' `OBJECT/METRIC` must match one; all series, if there is none.
+    pub matching: Vec<Pattern>,
+}
+
+impl ListParameters {
+    /// Whether a series of this `OBJECT/METRIC` is wanted.
+    #[must_use]
+    pub fn admits(&self, name: &str) -> bool {
+        self.matching.is_empty() || self.matching.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+impl Parameters for ListParameters {
+    const NAMES: &'static [&'static str] = &["ring", "match"];
+    const MAY_REPEAT: bool = true;
+
+    fn set(&mut self, index: usize, value: &str) -> Result<(), ParameterError> {
+        if self.rings.len() + self.matching.len() == CHOICES_MAX {
+            return Err(ParameterError::TooMany);
+        }
+        let not_pattern = |error: PatternError| ParameterError::NotPattern(error.msg);
+        match index {
+            0 => self.rings.push(value.to_owned()),
+            _ => self.matching.push(Pattern::new(value).map_err(not_pattern)?),
         }
         Ok(())
     }
@@ -132,7 +171,9 @@ impl<P: Parameters> Reader<P> {
         }
         let result = match P::NAMES.iter().position(|known| *known == name) {
             None => Err(ParameterError::Unknown),
-            Some(index) if self.seen & (1 << index) != 0 => Err(ParameterError::Duplicate),
+            Some(index) if !P::MAY_REPEAT && self.seen & (1 << index) != 0 => {
+                Err(ParameterError::Duplicate)
+            }
             Some(index) => {
                 self.seen |= 1 << index;
                 set(&mut self.parameters, index)
@@ -173,6 +214,10 @@ pub enum ParameterError {
     NotInteger(ParseIntError),
     /// A JSON value that stands for no text.
     WrongType,
+    /// The value is no pattern, for this reason.
+    NotPattern(&'static str),
+    /// There are more values than [`CHOICES_MAX`].
+    TooMany,
 }
 
 impl fmt::Display for ParameterError {
@@ -183,6 +228,8 @@ impl fmt::Display for ParameterError {
             ParameterError::NotBoolean => f.write_str("Unable to parse boolean option."),
             ParameterError::NotInteger(cause) => cause.fmt(f),
             ParameterError::WrongType => f.write_str("not a boolean, integer or string."),
+            ParameterError::NotPattern(reason) => write!(f, "not a pattern: {reason}."),
+            ParameterError::TooMany => write!(f, "more than {CHOICES_MAX} values."),
         }
     }
 }
@@ -340,6 +387,24 @@ mod tests {
     }
 
     #[test]
+    fn lists_are_chosen_by_several_names_and_patterns() {
+        let read = |query: &str| {
+            parse::<ListParameters>(query).map_err(|errors: ParameterErrors| errors.to_string())
+        };
+        assert_eq!(read(""), Ok(ListParameters::default()));
+        let chosen = read("ring=shop&match=queue%2F*&ring=host&match=*/load?").expect("sound");
+        assert_eq!(chosen.rings, ["shop", "host"]);
+        let admitted = ["queue/orders/waiting", "host/load1", "host/load15", "nic/lo/load1"];
+        assert_eq!(admitted.map(|name| chosen.admits(name)), [true, true, false, true]);
+        assert!(read("").expect("sound").admits("anything/at/all"));
+        let told = read("match=a[&rings=x").expect_err("neither is known");
+        assert!(told.contains("match: not a pattern: ") && told.contains("rings: "), "{told}");
+        assert!(read(&"ring=a&".repeat(CHOICES_MAX)).is_ok());
+        let told = read(&"ring=a&".repeat(CHOICES_MAX + 1)).expect_err("too many");
+        assert_eq!(told, "ring: more than 16 values.");
+    }
+
+    #[test]
     fn json_gives_the_same_parameters() {
         let read = |body: &str| {
             parse_json::<PullParameters>(body.as_bytes()).map_err(|error| error.to_string())
@@ -365,6 +430,7 @@ mod tests {
         #[test]
         fn any_text_is_parsed_or_refused(query in "\\PC{0,200}") {
             let _ = parse::<PullParameters>(&query);
+            let _ = parse::<ListParameters>(&query);
             let _ = parse_json::<PullParameters>(query.as_bytes());
         }
 

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::listing::{LatestPull, Listing, RingsPull, SeriesPull};
+use super::query::ListParameters;
 use super::ring_pull::{Answers, RingPull};
+use super::rings::Rings;
 use super::vitals::{Freshness, Part, Pull, Vitals, VitalsError};
 use crate::ring::{OpenError, Reader, boottime_ns, layout, realtime_ns};
 
@@ -19,6 +22,7 @@ pub struct RingVitals {
     reader: RefCell<Option<Reader>>,
     looked: RefCell<Instant>,
     answers: Rc<Answers>,
+    rings: Option<Rings>,
 }
 
 impl RingVitals {
@@ -36,7 +40,13 @@ impl RingVitals {
 
     fn new(path: PathBuf, reader: Option<Reader>) -> Self {
         let looked = RefCell::new(Instant::now());
-        Self { path, reader: RefCell::new(reader), looked, answers: Rc::default() }
+        Self { path, reader: RefCell::new(reader), looked, answers: Rc::default(), rings: None }
+    }
+
+    /// The same ring, with `rings` for the native API. Those say nothing in any other.
+    #[must_use]
+    pub fn with_rings(self, rings: Rings) -> Self {
+        Self { rings: Some(rings), ..self }
     }
 
     /// Sees to it that `reader` is on the file that now has the ring's name.
@@ -87,6 +97,17 @@ impl Vitals for RingVitals {
             limit: Duration::from_nanos(ring.stale_after_ns()),
             state: if followed.is_ok() { reader.liveness().as_str() } else { state },
         }
+    }
+
+    fn list(&self, listing: Listing) -> Result<Box<dyn Pull>, VitalsError> {
+        let rings = self.rings.as_ref().ok_or(VitalsError::Absent)?;
+        let listed =
+            |wanted: &ListParameters| rings.listed(&wanted.rings).map_err(VitalsError::UnknownRing);
+        Ok(match listing {
+            Listing::Rings => Box::new(RingsPull::of(rings.lines())),
+            Listing::Series(wanted) => Box::new(SeriesPull::of(listed(&wanted)?, wanted)),
+            Listing::Latest(wanted) => Box::new(LatestPull::of(listed(&wanted)?, wanted)),
+        })
     }
 }
 

@@ -12,12 +12,20 @@ pub enum Route {
     Metrics(Formatter),
     /// `/api2/{formatter}/version`
     Version(Formatter),
+    /// `/api/v1/rings`
+    Rings,
+    /// `/api/v1/series`
+    Series,
+    /// `/api/v1/latest`
+    Latest,
     /// `/healthz`
     Healthz,
     /// `/readyz`
     Readyz,
     /// `/api2/{formatter}/...`: nothing there, said in the formatter's way.
     UnknownApi(Formatter),
+    /// `/api/v1/...`: nothing there.
+    UnknownNative,
     /// `/api2/{anything else}/...`
     UnknownFormatter,
     /// Nothing there.
@@ -48,6 +56,12 @@ impl Route {
         match segments[..len] {
             ["healthz"] => Route::Healthz,
             ["readyz"] => Route::Readyz,
+            ["api", "v1", ref rest @ ..] => match rest {
+                ["rings"] => Route::Rings,
+                ["series"] => Route::Series,
+                ["latest"] => Route::Latest,
+                _ => Route::UnknownNative,
+            },
             ["api2", name, ref rest @ ..] => match (Formatter::named(name), rest) {
                 (Some(formatter), ["status", "metrics"]) => Route::Metrics(formatter),
                 (Some(formatter), ["version"]) => Route::Version(formatter),
@@ -64,6 +78,7 @@ impl Route {
                 Some(formatter) => Route::UnknownApi(formatter),
                 None => Route::UnknownFormatter,
             },
+            ["api", "v1", ..] => Route::UnknownNative,
             _ => Route::Unknown,
         }
     }
@@ -75,6 +90,9 @@ impl Route {
             Route::Metrics(formatter)
             | Route::Version(formatter)
             | Route::UnknownApi(formatter) => Some(formatter),
+            Route::Rings | Route::Series | Route::Latest | Route::UnknownNative => {
+                Some(Formatter::Native)
+            }
             Route::Healthz | Route::Readyz | Route::UnknownFormatter | Route::Unknown => None,
         }
     }
@@ -95,6 +113,13 @@ mod tests {
             ("/api2/extjs/version", Route::Version(Extjs)),
             ("/healthz", Route::Healthz),
             ("/readyz/", Route::Readyz),
+            ("/api/v1/rings", Route::Rings),
+            ("/api/v1/series/", Route::Series),
+            ("//api/v1/latest", Route::Latest),
+            ("/api/v1", Route::UnknownNative),
+            ("/api/v1/latest/shop", Route::UnknownNative),
+            ("/api/v1/a/b/c", Route::UnknownNative),
+            ("/api/v2/latest", Route::Unknown),
             ("/api2/json", Route::UnknownApi(Json)),
             ("/api2/json/status", Route::UnknownApi(Json)),
             ("/api2/json/status/metrics/x", Route::UnknownApi(Json)),

@@ -1,21 +1,31 @@
 //! [`Vitals`] of a file that nobody writes any more.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::listing::{LatestPull, Listed, Listing, RingsPull, SeriesPull};
 use super::ring_pull::{Answers, RingPull};
 use super::vitals::{Freshness, Pull, Vitals, VitalsError};
+use crate::encode::{LatestPlan, RingLine, living};
 use crate::ring::{OpenError, PreadWords, Ring, open_untrusted, realtime_ns};
+
+/// What has become of its writer.
+const STATE: &str = "saved";
 
 /// The data of a saved ring.
 ///
 /// It is read like any file of unknown origin: never mapped. Time stands still in it: the history of
 /// the last 30 minutes is that before its newest record. It stays open, whatever becomes of its name.
 pub struct SavedVitals {
+    path: PathBuf,
+    uid: u32,
     ring: Ring<Arc<PreadWords>>,
+    plan: Rc<RefCell<LatestPlan>>,
     answers: Rc<Answers>,
 }
 
@@ -26,8 +36,37 @@ impl SavedVitals {
     ///
     /// [`OpenError`] when it is none.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let (ring, _) = open_untrusted(path)?;
-        Ok(Self { ring: ring.shared(), answers: Rc::default() })
+        let (ring, file) = open_untrusted(path)?;
+        let uid = file.metadata().map_or(u32::MAX, |meta| meta.uid());
+        let (path, ring) = (path.to_owned(), ring.shared());
+        Ok(Self { path, uid, ring, plan: Rc::default(), answers: Rc::default() })
+    }
+
+    /// The file's name, as `export` has it.
+    fn name(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn line(&self) -> RingLine {
+        RingLine {
+            name: self.name(),
+            kind: self.ring.header().kind(),
+            state: STATE,
+            interval_ns: self.ring.header().interval_ns,
+            head: self.ring.head(),
+            epoch: self.ring.epoch(),
+            series: living(&self.ring),
+            uid: self.uid,
+            path: self.path.display().to_string(),
+        }
+    }
+
+    fn listed(&self, names: &[String]) -> Result<Vec<Listed<Arc<PreadWords>>>, VitalsError> {
+        let name = self.name();
+        match names.iter().find(|wanted| **wanted != name) {
+            Some(unknown) => Err(VitalsError::UnknownRing(unknown.clone())),
+            None => Ok(vec![Listed { name, ring: self.ring.clone(), plan: Rc::clone(&self.plan) }]),
+        }
     }
 
     /// When the newest record was taken, in nanoseconds since 1970.
@@ -54,7 +93,19 @@ impl Vitals for SavedVitals {
         Freshness {
             newest_age: self.newest_ns().map(|ns| Duration::from_nanos(age_ns(ns))),
             limit: Duration::MAX,
-            state: "saved",
+            state: STATE,
         }
+    }
+
+    fn list(&self, listing: Listing) -> Result<Box<dyn Pull>, VitalsError> {
+        Ok(match listing {
+            Listing::Rings => Box::new(RingsPull::of((vec![self.line()], Vec::new(), 0))),
+            Listing::Series(wanted) => {
+                Box::new(SeriesPull::of(self.listed(&wanted.rings)?, wanted))
+            }
+            Listing::Latest(wanted) => {
+                Box::new(LatestPull::of(self.listed(&wanted.rings)?, wanted))
+            }
+        })
     }
 }

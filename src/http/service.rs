@@ -22,10 +22,11 @@ use super::body::{AnswerBody, Rest, caught};
 use super::counters::{Counters, count};
 use super::formatter::{Formatter, Refusal};
 use super::limits::{PARAMETER_BYTES_MAX, URI_BYTES_MAX};
+use super::listing::Listing;
 use super::pool::{Buffer, Pool};
-use super::query::{self, BodyError, NoParameters, Parameters, PullParameters};
+use super::query::{self, BodyError, ListParameters, NoParameters, Parameters, PullParameters};
 use super::route::Route;
-use super::vitals::{Part, Vitals, VitalsError};
+use super::vitals::{Part, Pull, Vitals, VitalsError};
 use super::watch::Watch;
 
 /// The data of a `version` answer. Clients read `version` as MAJOR.MINOR and `release` as the rest.
@@ -68,10 +69,8 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                 let text = "the path and query are too long\n";
                 Answer::told(self, StatusCode::URI_TOO_LONG, text)
             }
-            Route::UnknownApi(formatter) => {
-                let refusal = Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path");
-                Answer::refused(self, formatter, &refusal)
-            }
+            Route::UnknownApi(formatter) => Answer::nothing_there(self, formatter),
+            Route::UnknownNative => Answer::nothing_there(self, Formatter::Native),
             Route::UnknownFormatter => {
                 let text = "the API speaks `json` and `extjs`\n";
                 Answer::told(self, StatusCode::BAD_REQUEST, text)
@@ -87,6 +86,15 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             }
             Route::Version(formatter) => {
                 return self.with_parameters(formatter, head, body, Service::version);
+            }
+            Route::Rings => {
+                return self.with_parameters(Formatter::Native, head, body, Service::rings);
+            }
+            Route::Series => {
+                return self.with_parameters(Formatter::Native, head, body, Service::series);
+            }
+            Route::Latest => {
+                return self.with_parameters(Formatter::Native, head, body, Service::latest);
             }
         };
         Reply::Made(Some(answer.into_response(head.headers)))
@@ -172,20 +180,49 @@ impl Service {
         Ok(Answer::whole(self, StatusCode::OK, Content::Formatter, buffer))
     }
 
-    /// Makes the first part; what follows is made when hyper asks for it.
     fn metrics(&self, formatter: Formatter, parameters: PullParameters) -> Result<Answer, Refusal> {
-        let Stock { vitals, pool, counters } = &*self.stock;
         let PullParameters { history, start_time } = parameters;
+        let envelope = (formatter.points_opening(), formatter.points_closing());
+        self.pulled(formatter, envelope, |vitals| vitals.pull(history, start_time))
+    }
+
+    fn rings(&self, formatter: Formatter, _: NoParameters) -> Result<Answer, Refusal> {
+        self.list(formatter, Listing::Rings)
+    }
+
+    fn series(&self, formatter: Formatter, wanted: ListParameters) -> Result<Answer, Refusal> {
+        self.list(formatter, Listing::Series(wanted))
+    }
+
+    fn latest(&self, formatter: Formatter, wanted: ListParameters) -> Result<Answer, Refusal> {
+        self.list(formatter, Listing::Latest(wanted))
+    }
+
+    fn list(&self, formatter: Formatter, listing: Listing) -> Result<Answer, Refusal> {
+        let envelope = (formatter.opening(), formatter.closing());
+        self.pulled(formatter, envelope, |vitals| vitals.list(listing))
+    }
+
+    /// Makes the first part; what follows is made when hyper asks for it.
+    fn pulled(
+        &self,
+        formatter: Formatter,
+        (opening, closing): (&'static str, &'static str),
+        begin: impl FnOnce(&dyn Vitals) -> Result<Box<dyn Pull>, VitalsError>,
+    ) -> Result<Answer, Refusal> {
+        let Stock { vitals, pool, counters } = &*self.stock;
         let mut first = pool.take();
-        first.bytes.extend_from_slice(formatter.points_opening().as_bytes());
-        let closing = formatter.points_closing();
+        first.bytes.extend_from_slice(opening.as_bytes());
         let begun = caught(counters, || {
-            let mut pull = vitals.pull(history, start_time)?;
+            let mut pull = begin(&**vitals)?;
             let part = pull.part(&mut first.bytes);
             Ok::<_, VitalsError>((pull, part))
         });
         let (pull, part) = match begun {
             Some(Ok(begun)) => begun,
+            Some(Err(error @ VitalsError::UnknownRing(_))) => {
+                return Err(Refusal::new(StatusCode::NOT_FOUND, error.to_string()));
+            }
             Some(Err(error)) => {
                 count(&counters.vitals_errors);
                 return Err(Refusal::new(StatusCode::BAD_REQUEST, error.to_string()));
@@ -199,7 +236,7 @@ impl Service {
             Part::More => {
                 let (pool, counters) = (Rc::clone(pool), Rc::clone(counters));
                 let rest = Rest { pull, closing, pool, counters };
-                Ok(Answer::in_parts(self, first, rest))
+                Ok(Answer::in_parts(self, Content::of(formatter), first, rest))
             }
             Part::Broken => {
                 count(&counters.vitals_errors);
@@ -208,7 +245,7 @@ impl Service {
             }
             Part::Last => {
                 first.bytes.extend_from_slice(closing.as_bytes());
-                Ok(Answer::whole(self, StatusCode::OK, Content::Formatter, first))
+                Ok(Answer::whole(self, StatusCode::OK, Content::of(formatter), first))
             }
         }
     }
@@ -267,6 +304,15 @@ enum Content {
     Text,
 }
 
+impl Content {
+    fn of(formatter: Formatter) -> Content {
+        match formatter {
+            Formatter::Json | Formatter::Extjs => Content::Formatter,
+            Formatter::Native => Content::Json,
+        }
+    }
+}
+
 /// An answer before it is HTTP.
 struct Answer {
     status: StatusCode,
@@ -287,9 +333,9 @@ impl Answer {
         Answer::new(service, status, content, body)
     }
 
-    fn in_parts(service: &Service, first: Buffer, rest: Rest) -> Answer {
+    fn in_parts(service: &Service, content: Content, first: Buffer, rest: Rest) -> Answer {
         let body = AnswerBody::in_parts(first, rest, Rc::clone(&service.watch));
-        Answer::new(service, StatusCode::OK, Content::Formatter, body)
+        Answer::new(service, StatusCode::OK, content, body)
     }
 
     fn told(service: &Service, status: StatusCode, text: &str) -> Answer {
@@ -301,7 +347,12 @@ impl Answer {
     fn refused(service: &Service, formatter: Formatter, refusal: &Refusal) -> Answer {
         let mut buffer = service.stock.pool.take();
         let status = formatter.refuse(refusal, &mut buffer.bytes);
-        Answer::whole(service, status, Content::Formatter, buffer)
+        Answer::whole(service, status, Content::of(formatter), buffer)
+    }
+
+    fn nothing_there(service: &Service, formatter: Formatter) -> Answer {
+        let refusal = Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this path");
+        Answer::refused(service, formatter, &refusal)
     }
 
     fn into_response(self, mut headers: HeaderMap) -> Response<AnswerBody> {

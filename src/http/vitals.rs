@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use super::listing::Listing;
 pub use crate::encode::PART_BYTES;
 
 /// The recorder's data, as a front end needs it.
@@ -24,11 +25,21 @@ pub trait Vitals: 'static {
 
     /// How old the newest record is and how old it may be.
     fn freshness(&self) -> Freshness;
+
+    /// Begins an answer of the native API: a whole JSON document.
+    ///
+    /// # Errors
+    ///
+    /// [`VitalsError::UnknownRing`] if a ring is asked for that is not there, and
+    /// [`VitalsError::Absent`] where nothing can be listed, as here unless it is said otherwise.
+    fn list(&self, _: Listing) -> Result<Box<dyn Pull>, VitalsError> {
+        Err(VitalsError::Absent)
+    }
 }
 
 /// An answer being written, part by part, as fast as the client takes it.
 pub trait Pull {
-    /// Appends the next points to `out`, about [`PART_BYTES`] of them.
+    /// Appends the next points to `out`, about [`PART_BYTES`] of them, or of a list the next bytes.
     ///
     /// The points of all parts, one after the other, are the elements of a JSON array without its
     /// brackets: a comma stands between two points, also between the last of one part and the
@@ -77,6 +88,8 @@ impl Freshness {
 pub enum VitalsError {
     /// There is no ring.
     Absent,
+    /// There is no ring of this name that can be served.
+    UnknownRing(String),
     /// There is a ring and it cannot be read.
     Unreadable(Box<dyn Error>),
     /// The writer overran the window again and again while the answer was begun.
@@ -87,6 +100,7 @@ impl fmt::Display for VitalsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             VitalsError::Absent => f.write_str("there is no ring to read"),
+            VitalsError::UnknownRing(name) => write!(f, "there is no ring {name:?} to read"),
             VitalsError::Unreadable(cause) => write!(f, "the ring cannot be read: {cause}"),
             VitalsError::Overrun => f.write_str("the window was overrun while it was read"),
         }
@@ -97,7 +111,7 @@ impl Error for VitalsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             VitalsError::Unreadable(cause) => Some(&**cause),
-            VitalsError::Absent | VitalsError::Overrun => None,
+            VitalsError::Absent | VitalsError::UnknownRing(_) | VitalsError::Overrun => None,
         }
     }
 }

@@ -1,0 +1,257 @@
+//! The rings that are served beside one another: found in directories, followed, left when they go.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::counters::{Counters, count};
+use super::limits::{DIRECTORY_NAMES_MAX, LOOK_PAUSE, REFUSED_MAX, RINGS_MAX};
+use super::listing::Listed;
+use crate::encode::{LatestPlan, RingLine, living};
+use crate::ring::{OpenError, ReadMap, Reader, RingKind, layout, unfit_name};
+
+/// The rings in some directories, as far as they can be trusted.
+///
+/// They are looked for when somebody asks, at most once a second: nothing runs in between. A ring that
+/// is damaged, or that somebody else could change under its readers, is refused, told once in the log
+/// with the reason, and counted; the others are served.
+#[derive(Debug)]
+pub struct Rings {
+    dirs: Vec<PathBuf>,
+    counters: Rc<Counters>,
+    looked: Cell<Option<Instant>>,
+    found: RefCell<Found>,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+struct Found {
+    rings: Vec<Rc<Served>>,
+    refused: Vec<Refused>,
+    left_out: u64,
+}
+
+/// A ring that is served.
+#[derive(Debug)]
+struct Served {
+    name: String,
+    path: PathBuf,
+    uid: Cell<u32>,
+    reader: RefCell<Reader>,
+    plan: Rc<RefCell<LatestPlan>>,
+}
+
+/// A file that is not served, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) path: String,
+    pub(super) reason: String,
+}
+
+impl Rings {
+    /// The rings of `dirs`, whether these are there yet or not. Of two rings of one name that in the
+    /// earlier directory is served. What is refused is counted in `counters`.
+    #[must_use]
+    pub fn of(dirs: Vec<PathBuf>, counters: Rc<Counters>) -> Self {
+        Self { dirs, counters, looked: Cell::new(None), found: RefCell::default() }
+    }
+
+    /// The rings with these names, or all; or the name that there is none of.
+    pub(super) fn listed(&self, names: &[String]) -> Result<Vec<Listed<ReadMap>>, String> {
+        self.follow();
+        let found = self.found.borrow();
+        let unknown = |name: &&String| !found.rings.iter().any(|ring| ring.name == **name);
+        if let Some(unknown) = names.iter().find(unknown) {
+            return Err(unknown.clone());
+        }
+        let wanted = |ring: &&Rc<Served>| names.is_empty() || names.contains(&ring.name);
+        Ok(found.rings.iter().filter(wanted).map(|ring| ring.listed()).collect())
+    }
+
+    /// What there is to tell of every ring, of every file that is refused, and how many more there are.
+    pub(super) fn lines(&self) -> (Vec<RingLine>, Vec<Refused>, u64) {
+        self.follow();
+        let found = self.found.borrow();
+        let lines = found.rings.iter().map(|ring| ring.line()).collect();
+        (lines, found.refused.clone(), found.left_out)
+    }
+
+    /// Sees to it that the rings are those that there are now, or were a second ago.
+    fn follow(&self) {
+        let due = self.looked.get().is_none_or(|looked| looked.elapsed() >= LOOK_PAUSE);
+        if due {
+            self.looked.set(Some(Instant::now()));
+            self.look();
+        }
+        // A ring that says that another has taken its place is followed at once.
+        for ring in self.found.borrow().rings.iter().filter(|ring| ring.is_retired()) {
+            // Where that cannot be read, the next look tells.
+            let _ = ring.refresh();
+        }
+    }
+
+    fn look(&self) {
+        let mut found = self.found.borrow_mut();
+        let before = std::mem::take(&mut *found);
+        let mut look = Look { before: before.rings, found: &mut found };
+        let mut seen = Vec::new();
+        for dir in &self.dirs {
+            // One directory may be named twice.
+            let Ok(meta) = fs::metadata(dir) else { continue };
+            if !seen.contains(&(meta.dev(), meta.ino())) {
+                seen.push((meta.dev(), meta.ino()));
+                look.take(dir);
+            }
+        }
+        for gone in look.before {
+            tracing::info!("the ring {} is gone", gone.path.display());
+        }
+        for Refused { path, reason } in &found.refused {
+            if !before.refused.iter().any(|known| (&known.path, &known.reason) == (path, reason)) {
+                count(&self.counters.rings_refused);
+                tracing::warn!("{path} is not served: {reason}");
+            }
+        }
+        if found.left_out > 0 && before.left_out == 0 {
+            count(&self.counters.rings_left_out);
+            tracing::warn!(
+                "there are more rings than the {RINGS_MAX} that are served at one time: {} are left out",
+                found.left_out
+            );
+        }
+    }
+}
+
+/// One look at the directories.
+struct Look<'a> {
+    /// What was served before and has not been found again yet.
+    before: Vec<Rc<Served>>,
+    found: &'a mut Found,
+}
+
+impl Look<'_> {
+    fn take(&mut self, dir: &Path) {
+        match names_in(dir) {
+            Ok((names, more)) => {
+                self.found.left_out += more;
+                names.iter().for_each(|name| self.take_ring(dir, name));
+            }
+            Err(error) => self.refuse(dir, format!("the directory cannot be read: {error}")),
+        }
+    }
+
+    fn take_ring(&mut self, dir: &Path, name: &str) {
+        let path = dir.join(format!("{name}.ring"));
+        if let Some(first) = self.found.rings.iter().find(|ring| ring.name == name) {
+            let reason = format!("there is another ring of this name: {}", first.path.display());
+            return self.refuse(&path, reason);
+        }
+        if self.found.rings.len() == RINGS_MAX {
+            self.found.left_out += 1;
+            return;
+        }
+        let known = self.before.iter().position(|ring| ring.path == path);
+        let followed = match known.map(|index| self.before.swap_remove(index)) {
+            Some(ring) => ring.refresh().map(|()| ring),
+            None => Served::open(name, &path).map(Rc::new),
+        };
+        match followed {
+            Ok(ring) => match ring.unfit() {
+                Some(reason) => self.refuse(&path, reason.to_owned()),
+                None => self.found.rings.push(ring),
+            },
+            // It has gone since the directory was read.
+            Err(OpenError::Missing(_)) => {}
+            Err(error) => self.refuse(&path, error.to_string()),
+        }
+    }
+
+    fn refuse(&mut self, path: &Path, reason: String) {
+        if self.found.refused.len() == REFUSED_MAX {
+            self.found.left_out += 1;
+            return;
+        }
+        let path = path.display().to_string();
+        self.found.refused.push(Refused { path, reason });
+    }
+}
+
+/// The names of the rings in a directory, sorted, and how many files were not even looked at.
+fn names_in(dir: &Path) -> io::Result<(Vec<String>, u64)> {
+    let (mut names, mut looked) = (Vec::new(), 0);
+    for entry in fs::read_dir(dir)? {
+        if looked == DIRECTORY_NAMES_MAX {
+            return Ok((names, 1));
+        }
+        looked += 1;
+        let name = entry?.file_name();
+        let name = name.to_str().and_then(|name| name.strip_suffix(".ring"));
+        names.extend(name.filter(|name| !name.is_empty()).map(str::to_owned));
+    }
+    names.sort_unstable();
+    Ok((names, 0))
+}
+
+impl Served {
+    fn open(name: &str, path: &Path) -> Result<Self, OpenError> {
+        let reader = Reader::open(path)?;
+        tracing::debug!("serving the ring {}", path.display());
+        Ok(Self {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            uid: Cell::new(owner(path)),
+            reader: RefCell::new(reader),
+            plan: Rc::default(),
+        })
+    }
+
+    fn refresh(&self) -> Result<(), OpenError> {
+        if self.reader.borrow_mut().refresh()? {
+            self.uid.set(owner(&self.path));
+            tracing::info!("following the ring {} to a new file", self.path.display());
+        }
+        Ok(())
+    }
+
+    /// Why it is not served although it can be read.
+    fn unfit(&self) -> Option<&'static str> {
+        match self.reader.borrow().ring().header().kind() {
+            RingKind::Application => unfit_name(&self.name),
+            _ => None,
+        }
+    }
+
+    fn is_retired(&self) -> bool {
+        self.reader.borrow().ring().state() == layout::state::RETIRED
+    }
+
+    fn listed(&self) -> Listed<ReadMap> {
+        let ring = self.reader.borrow().ring().clone();
+        Listed { name: self.name.clone(), ring, plan: Rc::clone(&self.plan) }
+    }
+
+    fn line(&self) -> RingLine {
+        let reader = self.reader.borrow();
+        let ring = reader.ring();
+        RingLine {
+            name: self.name.clone(),
+            kind: ring.header().kind(),
+            state: reader.liveness().as_str(),
+            interval_ns: ring.header().interval_ns,
+            head: ring.head(),
+            epoch: ring.epoch(),
+            series: living(ring),
+            uid: self.uid.get(),
+            path: self.path.display().to_string(),
+        }
+    }
+}
+
+/// The owner of a file; nobody's when it has gone.
+fn owner(path: &Path) -> u32 {
+    fs::symlink_metadata(path).map_or(u32::MAX, |meta| meta.uid())
+}
