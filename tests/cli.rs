@@ -10,7 +10,7 @@ use support::{Ended, Place, Program, ask, eventually, tachograph};
 
 const COMMANDS: [&str; 9] =
     ["run", "record", "serve", "snapshot", "tail", "save", "export", "inspect", "check-config"];
-const COMMON: &[&str] = &["--config", "--run-dir", "--log", "--help"];
+const COMMON: &[&str] = &["--config", "--run-dir", "--ring-dir", "--log", "--help"];
 const RECORDING: &[&str] = &[
     "--interval",
     "--depth",

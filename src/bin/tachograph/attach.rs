@@ -9,9 +9,16 @@ use tachograph::ring::{OpenError, PreadWords, Reader, Ring, RunDir, Words, open_
 use crate::cli::Common;
 use crate::config;
 
-/// Where the ring is, or would be.
+/// Where the ring is, or would be: in the run directory, or else in the first further directory that
+/// has one.
 pub(crate) fn path(common: &Common, lane: &str) -> anyhow::Result<PathBuf> {
-    Ok(RunDir::holding(lane, config::run_dir(common)?.as_deref())?.ring(lane))
+    let path = RunDir::holding(lane, config::run_dir(common)?.as_deref())?.ring(lane);
+    if path.exists() {
+        return Ok(path);
+    }
+    let further = config::ring_dirs(common)?;
+    let further = further.iter().map(|dir| dir.join(format!("{lane}.ring")));
+    Ok(further.into_iter().find(|further| further.exists()).unwrap_or(path))
 }
 
 /// A reader of the ring.

@@ -54,6 +54,10 @@ pub(crate) struct Common {
     /// $XDG_RUNTIME_DIR/tachograph and /dev/shm/tachograph-UID that is on tmpfs]
     #[arg(long, global = true, value_name = "DIR", help_heading = COMMON)]
     pub run_dir: Option<PathBuf>,
+    /// Look for rings of applications here as well: for those that run as other users. May be given
+    /// several times
+    #[arg(long = "ring-dir", global = true, value_name = "DIR", help_heading = COMMON)]
+    pub ring_dirs: Vec<PathBuf>,
     /// What to log to stderr: error, warn, info, debug, trace [default: info]
     #[arg(long, global = true, value_name = "LEVEL", value_parser = log::level, help_heading = COMMON)]
     pub log: Option<String>,

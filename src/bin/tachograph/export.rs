@@ -9,7 +9,7 @@ use glob::Pattern;
 use tachograph::encode::{RowFormat, RowSeries, Rows, StepCells};
 use tachograph::record::Series;
 use tachograph::ring::{
-    Directory, Entry, OpenError, Reader, Ring, RunDir, Value, Words, realtime_ns,
+    Directory, Entry, OpenError, Reader, Ring, RingKind, RunDir, Value, Words, realtime_ns,
 };
 use tachograph::window::lane::{self, Candidate};
 use tachograph::window::{Event, GapReason, Steps, Track, Window};
@@ -18,7 +18,7 @@ use crate::attach;
 use crate::cli::{Common, ExportFlags, Format};
 use crate::config;
 use crate::moment::Moment;
-use crate::show;
+use crate::{log, show};
 
 /// How far back a window of a running recorder reaches unless it is told.
 const FROM_DEFAULT: Moment = Moment::Before(Duration::from_secs(300));
@@ -34,14 +34,12 @@ pub(crate) fn export(common: &Common, flags: &ExportFlags) -> anyhow::Result<()>
             let from = flags.from.unwrap_or(Moment::At(0));
             let newest_ns = attach::newest_ns(&ring);
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            export_lanes(&[Lane { name, ring }], flags, (from, newest_ns), &wanted, &mut out)?;
+            export_lanes(&[Lane::of(name, ring)], flags, (from, newest_ns), &wanted, &mut out)?;
         }
         None => {
             let readers = readers(common, flags.lane.as_deref())?;
-            let lane = |(name, reader): &(String, Reader)| Lane {
-                name: name.clone(),
-                ring: reader.ring().clone(),
-            };
+            let lane =
+                |(name, reader): &(String, Reader)| Lane::of(name.clone(), reader.ring().clone());
             let lanes: Vec<_> = readers.iter().map(lane).collect();
             let from = flags.from.unwrap_or(FROM_DEFAULT);
             export_lanes(&lanes, flags, (from, realtime_ns()), &wanted, &mut out)?;
@@ -71,18 +69,38 @@ impl Wanted {
     }
 }
 
-/// The rings of the run directory, or the one that is asked for.
+/// The rings of the run directory and of the further ones, or the one that is asked for. Of two rings
+/// of one name the first is taken. What is no ring, or not to be trusted, is told and left out.
 fn readers(common: &Common, lane: Option<&str>) -> anyhow::Result<Vec<(String, Reader)>> {
     if let Some(lane) = lane {
         return Ok(vec![(lane.to_owned(), attach::reader(common, lane)?)]);
     }
     let dir = RunDir::holding(config::LANE, config::run_dir(common)?.as_deref())?;
-    let mut readers = Vec::new();
-    for lane in dir.lanes().unwrap_or_default() {
-        match Reader::open(&dir.ring(&lane)) {
-            // It has gone since the directory was read.
-            Err(OpenError::Missing(_)) => {}
-            opened => readers.push((lane, opened?)),
+    let mut readers: Vec<(String, Reader)> = Vec::new();
+    let further = config::ring_dirs(common)?;
+    let further = further.iter().map(|further| RunDir::holding(config::LANE, Some(further)));
+    let mut seen = Vec::new();
+    for dir in std::iter::once(Ok(dir.clone())).chain(further) {
+        let dir = dir?;
+        // One directory may be named twice.
+        let place = dir.path().canonicalize().unwrap_or_else(|_| dir.path().to_owned());
+        if seen.contains(&place) {
+            continue;
+        }
+        seen.push(place);
+        for name in dir.lanes().unwrap_or_default() {
+            let path = dir.ring(&name);
+            if readers.iter().any(|(known, _)| *known == name) {
+                let path = path.display();
+                log::tell(format_args!("{path} is left out: there is another ring of this name"));
+                continue;
+            }
+            match Reader::open(&path) {
+                // It has gone since the directory was read.
+                Err(OpenError::Missing(_)) => {}
+                Err(error) => log::tell(format_args!("left out: {error}")),
+                Ok(reader) => readers.push((name, reader)),
+            }
         }
     }
     if readers.is_empty() {
@@ -95,6 +113,15 @@ fn readers(common: &Common, lane: Option<&str>) -> anyhow::Result<Vec<(String, R
 struct Lane<W> {
     name: String,
     ring: Ring<W>,
+    /// Whether others may have the same series. An application's are its own, whatever their names.
+    is_shared: bool,
+}
+
+impl<W: Words> Lane<W> {
+    fn of(name: String, ring: Ring<W>) -> Self {
+        let is_shared = ring.header().kind() == RingKind::Lane;
+        Self { name, ring, is_shared }
+    }
 }
 
 /// The part of a lane that is written.
@@ -121,21 +148,21 @@ impl<'a, W: Words> Part<'a, W> {
     }
 }
 
-/// Leaves each series in the one part that it is best read from.
+/// Leaves each series that several lanes may have in the one part that it is best read from.
 fn keep_best<W: Words>(parts: &mut [Part<'_, W>], (from_ns, to_ns): (u64, u64)) {
     let after_ns = from_ns.saturating_sub(1);
     let candidate = |part: &Part<'_, W>| Candidate::of("", &part.lane.ring, None, after_ns, to_ns);
     let reaches: Vec<_> = parts.iter().map(candidate).collect();
     let mut held: HashMap<(Box<str>, Box<str>), Vec<Candidate<'_>>> = HashMap::new();
     let name = |entry: &Entry| (entry.series.object.clone(), entry.series.metric.clone());
-    for (index, part) in parts.iter().enumerate() {
+    for (index, part) in parts.iter().enumerate().filter(|(_, part)| part.lane.is_shared) {
         for entry in &part.entries {
             held.entry(name(entry)).or_insert_with(|| reaches.clone())[index].holds = true;
         }
     }
     let best: HashMap<_, _> =
         held.into_iter().map(|(name, lanes)| (name, lane::choose(&lanes, after_ns))).collect();
-    for (index, part) in parts.iter_mut().enumerate() {
+    for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.lane.is_shared) {
         part.entries.retain(|entry| best[&name(entry)] == Some(index));
     }
 }

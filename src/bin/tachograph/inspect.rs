@@ -51,6 +51,7 @@ fn print_header(out: &mut impl Write, header: &Header) -> anyhow::Result<()> {
         show::bytes(geometry.file_bytes as f64),
         geometry.file_bytes
     )?;
+    writeln!(out, "kind       {}", header.kind())?;
     writeln!(out, "made       {}", show::moment(created_ns))?;
     writeln!(out, "ring id    {:016x}{:016x}", ring_id[0], ring_id[1])?;
     writeln!(out, "boot id    {:016x}{:016x}", boot_id[0], boot_id[1])?;

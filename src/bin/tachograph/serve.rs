@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tachograph::http::{self, RingVitals, SavedVitals, Server, Vitals};
+use tachograph::http::{self, RingVitals, Rings, SavedVitals, Server, Vitals};
 use tachograph::ring::RunDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -23,7 +23,9 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     until_told(true, async |ended| {
         let recorders = Recording::prepare(settings)?;
         let host = recorders.first().context("the lane of the host is always there")?;
-        let vitals = RingVitals::over(host.reader()?);
+        let reader = host.reader()?;
+        let rings = rings(settings, reader.path(), &server);
+        let vitals = RingVitals::over(reader).with_rings(rings);
         let tell = ended.clone();
         let recording = Recording::spawn(settings, recorders, move || tell.notify_one())?;
         announce(&server);
@@ -62,10 +64,19 @@ pub(crate) fn serve(settings: &Settings, file: Option<&Path>) -> anyhow::Result<
     if !path.exists() {
         info!("there is no ring {} yet; answers are empty until there is", path.display());
     }
+    let vitals = RingVitals::at(&path).with_rings(rings(settings, &path, &server));
     until_told(true, async |ended| {
         announce(&server);
-        answer(server, Rc::new(RingVitals::at(&path)), ended.notified()).await
+        answer(server, Rc::new(vitals), ended.notified()).await
     })
+}
+
+/// The rings that are served beside that of the host: of its directory, and of others if these are
+/// named.
+fn rings(settings: &Settings, host: &Path, server: &Server) -> Rings {
+    let mut dirs: Vec<_> = host.parent().map(Path::to_owned).into_iter().collect();
+    dirs.extend(settings.ring_dirs.iter().cloned());
+    Rings::of(dirs, server.counters())
 }
 
 fn bind(settings: &Settings) -> anyhow::Result<Server> {

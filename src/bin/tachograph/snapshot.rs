@@ -101,6 +101,12 @@ fn rows<'a>(record: &Record, directory: &'a Directory) -> Vec<[Cow<'a, str>; 3]>
     entries.into_iter().map(row).collect()
 }
 
+/// The values of a record in one line, each behind its series' name.
+pub(crate) fn in_a_line(record: &Record, directory: &Directory) -> String {
+    let value = |[object, metric, value]: [Cow<'_, str>; 3]| format!("{object}/{metric} {value}");
+    rows(record, directory).into_iter().map(value).collect::<Vec<_>>().join("  ")
+}
+
 fn value(record: &Record, entry: &Entry) -> Option<Value> {
     let word = record.words().get(entry.column)?;
     Value::of(*word, &entry.series)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tachograph::encode::{HOST_POINTS, PbsPlan};
 use tachograph::record::{Record, RecordHeader};
-use tachograph::ring::{Directory, Liveness, Reader, Ring, Wait, Words};
+use tachograph::ring::{Directory, Liveness, Reader, Ring, RingKind, Wait, Words};
 use tachograph::window::derive::CpuTimes;
 use tachograph::window::{Event, Gap, GapReason, Window};
 
@@ -56,6 +56,8 @@ pub(crate) fn tail(mut reader: Reader, flags: &TailFlags) -> anyhow::Result<()> 
 
 struct Lines {
     json: bool,
+    /// Nothing is known of its series but what the directory says.
+    is_application: bool,
     left: Option<u64>,
     printed: u64,
     plan: PbsPlan,
@@ -82,6 +84,7 @@ impl Lines {
         let plan = PbsPlan::of(reader.ring());
         Self {
             json: flags.json,
+            is_application: reader.ring().header().kind() == RingKind::Application,
             left: flags.count,
             printed: 0,
             plan,
@@ -144,6 +147,15 @@ impl Lines {
                     if ring.read_into(header.seq, &mut self.record).is_ok() {
                         self.directory.update(ring);
                         writeln!(out, "{}", snapshot::json_of(&self.record, &self.directory))?;
+                        self.count();
+                    }
+                }
+                Line::Record(header) if self.is_application => {
+                    if ring.read_into(header.seq, &mut self.record).is_ok() {
+                        self.directory.update(ring);
+                        let values = snapshot::in_a_line(&self.record, &self.directory);
+                        let time = show::moment(header.realtime_ns);
+                        writeln!(out, "{time:<24} {:>9}  {values}", header.seq)?;
                         self.count();
                     }
                 }

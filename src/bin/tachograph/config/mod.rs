@@ -26,6 +26,8 @@ const LOG_DEFAULT: &str = "info";
 const LISTEN_DEFAULT: &str = "127.0.0.1:8017";
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Most directories in which rings are looked for beside the run directory.
+const RING_DIRS_MAX: usize = 16;
 /// How much of a wrong line is told, in characters.
 const LINE_CHARS_MAX: usize = 80;
 
@@ -33,6 +35,8 @@ const LINE_CHARS_MAX: usize = 80;
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub run_dir: Option<PathBuf>,
+    /// Where rings are looked for beside that.
+    pub ring_dirs: Vec<PathBuf>,
     pub log: String,
     pub lanes: Vec<Lane>,
     /// Whether the process is to stay in memory, as far as the kernel lets it.
@@ -49,6 +53,8 @@ pub(crate) struct Settings {
 #[serde(deny_unknown_fields)]
 struct File {
     run_dir: Option<PathBuf>,
+    #[serde(default)]
+    ring_dirs: Vec<PathBuf>,
     log: Option<String>,
     interval: Option<Interval>,
     depth: Option<Span>,
@@ -121,6 +127,21 @@ pub(crate) fn run_dir(common: &Common) -> anyhow::Result<Option<PathBuf>> {
         Some(dir) => Some(dir.clone()),
         None => read(common.config.as_deref())?.run_dir,
     })
+}
+
+/// Where else rings are looked for, for commands that need no other setting.
+pub(crate) fn ring_dirs(common: &Common) -> anyhow::Result<Vec<PathBuf>> {
+    match &common.ring_dirs[..] {
+        [] => checked(read(common.config.as_deref())?.ring_dirs),
+        dirs => checked(dirs.to_vec()),
+    }
+}
+
+fn checked(ring_dirs: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    if ring_dirs.len() > RING_DIRS_MAX {
+        bail!("there are {} ring_dirs; {RING_DIRS_MAX} is the most", ring_dirs.len());
+    }
+    Ok(ring_dirs)
 }
 
 /// Checks the settings and shows them, as a configuration file that says the same.
@@ -208,7 +229,12 @@ fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Setting
     let limits = limits(&serve, &file.http)?;
     let log = common.log.clone().or(file.log).unwrap_or_else(|| LOG_DEFAULT.to_owned());
     let log = log::level(&log).map_err(anyhow::Error::msg)?;
+    let ring_dirs = match &common.ring_dirs[..] {
+        [] => checked(file.ring_dirs)?,
+        dirs => checked(dirs.to_vec())?,
+    };
     Ok(Settings {
+        ring_dirs,
         run_dir: common.run_dir.clone().or(file.run_dir),
         log,
         lanes,
@@ -316,6 +342,8 @@ mod tests {
         assert!(refusal("log = 'loud'").contains("loud"));
         assert!(refusal("interval = '7'").contains("no duration"));
         assert!(refusal("[http]\nconnections_max = 0").contains("connections_max"));
+        let many = vec!["'/a'"; RING_DIRS_MAX + 1].join(",");
+        assert!(refusal(&format!("ring_dirs = [{many}]")).contains("17 ring_dirs"));
     }
 
     #[test]
@@ -329,7 +357,8 @@ mod tests {
 
     #[test]
     fn settings_are_shown_as_a_file_that_says_the_same() {
-        let text = "run_dir = 'a \"b\"'\nlog = 'warn'\nmlock = true\n\
+        let text = "run_dir = 'a \"b\"'\nring_dirs = ['/run/shop', '/run/mill']\n\
+                    log = 'warn'\nmlock = true\n\
                     procfs = '/p'\nsysfs = '/s'\nrootfs = '/r'\n\
                     interval = '15ms'\ndepth = '5400s'\ncpu = 1\npolicy = 'rr:3'\n\
                     [sources]\nvmstat = 5\nuptime = 0\n\

@@ -10,11 +10,14 @@ use crate::show;
 
 impl Settings {
     pub(super) fn write_toml(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { run_dir, log, lanes, mlock, roots, watched, listen, limits, .. } = self;
+        let Self { run_dir, ring_dirs, log, lanes, mlock, roots, watched, .. } = self;
+        let Self { listen, limits, .. } = self;
         match run_dir {
             Some(dir) => writeln!(out, "run_dir = {}", path(dir))?,
             None => writeln!(out, "# run_dir is the first usual place that is on tmpfs")?,
         }
+        let ring_dirs: Vec<_> = ring_dirs.iter().map(|dir| path(dir)).collect();
+        writeln!(out, "ring_dirs = [{}]", ring_dirs.join(", "))?;
         writeln!(out, "log = {}", text(log))?;
         writeln!(out, "mlock = {mlock}")?;
         writeln!(out, "procfs = {}", path(&roots.procfs))?;
