@@ -5,26 +5,71 @@
 //! one, and ask for any window of what the ring still holds, without locks, without copies, and
 //! without costing the writer anything.
 //!
-//! ```no_run
+//! An autoscaler, say, sleeps until there is a new record and looks at its load:
+//!
+//! ```
 //! use std::time::Duration;
 //! use tachograph::ring::{Reader, RunDir, Wait};
 //!
-//! let dir = RunDir::holding("host", None)?;
+//! # use tachograph::{Record, Schema, WriterOptions, ring::Opening};
+//! # let path = std::path::PathBuf::from(format!("/dev/shm/tachograph-doc-scaler-{}", std::process::id()));
+//! # let made = RunDir::for_writing(Some(&path))?;
+//! # let mut schema = Schema::new();
+//! # let column = schema.add("host", "load1")?;
+//! # let options = WriterOptions::every(Duration::from_secs(1));
+//! # let (mut writer, _) = Opening::of(&made, "host")?.start(&options, &mut schema)?;
+//! # let mut record = Record::new(schema.width());
+//! # let mut loads = [7.5, 9.0, 6.0, 2.0, f64::NAN, 1.0].into_iter();
+//! # let wanted = Some(&*path);
+//! // The usual places, or with `Some` the one that is named.
+//! let dir = RunDir::holding("host", wanted)?;
 //! let mut reader = Reader::open(&dir.ring("host"))?;
-//! let mut seen = 0;
-//! loop {
+//! let (mut seen, mut workers) = (0, 4);
+//! 'scaling: loop {
 //!     // Columns are found once per ring and read many times.
 //!     let load = reader.ring().find("host", "load1").ok_or("no such series")?;
+//! #   record.set_f64(column, loads.next().unwrap_or(f64::NAN));
+//! #   writer.publish(&mut record);
 //!     while let Wait::Published(head) = reader.wait(seen, Duration::from_secs(5)) {
+//!         seen = head;
 //!         // The closure runs on the record in place; what it returns is given back only if the
 //!         // record was still the same afterwards.
-//!         let load = reader.ring().latest(|record| record.f64(&load)).flatten();
-//!         println!("record {head}: load {load:?}");
-//!         seen = head;
+//!         match reader.ring().latest(|record| record.f64(&load)).flatten() {
+//!             Some(load) if load > 6.0 => workers += 1,
+//!             Some(load) if load < 3.0 => workers -= 1,
+//!             // Neither much nor little, or not measured.
+//!             _ => {}
+//!         }
+//! #       let Some(load) = loads.next() else { break 'scaling };
+//! #       record.set_f64(column, load);
+//! #       writer.publish(&mut record);
 //!     }
 //!     // The recorder is gone, or a larger ring has taken this one's place.
 //!     reader.refresh()?;
 //! }
+//! // After the loads 7.5, 9, 6, 2, one that was not measured, and 1.
+//! assert_eq!((seen, workers), (6, 4));
+//! # std::fs::remove_dir_all(&path)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`ring`] shows how to see every record once, [`window`] how to sum up the last seconds.
+//!
+//! An application publishes series of its own in the same way, for the same readers, with a
+//! [`Producer`]; the front end serves them beside those of the host:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tachograph::{Kind, Producer, RunDir, Unit, WriterOptions};
+//!
+//! # let path = std::path::PathBuf::from(format!("/dev/shm/tachograph-doc-root-{}", std::process::id()));
+//! # let wanted = Some(&*path);
+//! let mut shop = Producer::declare(&RunDir::for_writing(wanted)?, "shop")?;
+//! let waiting = shop.add::<u64>("queue/orders", "waiting", Kind::Gauge, Unit::Count)?;
+//! let mut shop = shop.start(&WriterOptions::every(Duration::from_secs(1)))?;
+//! shop.set(&waiting, 3);
+//! assert_eq!(shop.publish(), 1);
+//! # std::fs::remove_dir_all(&path)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -7,6 +7,88 @@
 //! answers for a series.
 //!
 //! Nothing here does I/O. Once set up, nothing allocates.
+//!
+//! # Examples
+//!
+//! How long a queue was in the last ten seconds, and how fast it was worked off:
+//!
+//! ```
+//! use tachograph::ring::{Reader, realtime_ns};
+//! use tachograph::window::{Aggregate, Steps, Track, Window};
+//!
+//! # use std::time::Duration;
+//! # use tachograph::{Kind, Producer, RunDir, Unit, WriterOptions};
+//! # let dir = std::path::PathBuf::from(format!("/dev/shm/tachograph-doc-mean-{}", std::process::id()));
+//! # let mut shop = Producer::declare(&RunDir::for_writing(Some(&dir))?, "shop")?;
+//! # let waiting = shop.add::<u64>("queue/orders", "waiting", Kind::Gauge, Unit::Count)?;
+//! # let taken = shop.add::<u64>("queue/orders", "taken", Kind::Counter, Unit::Count)?;
+//! # let mut shop = shop.start(&WriterOptions::every(Duration::from_secs(1)))?;
+//! # let begin_ns = realtime_ns() - 19_500_000_000;
+//! # for second in 0..20 {
+//! #     shop.set(&waiting, second);
+//! #     shop.set(&taken, 5 * second);
+//! #     shop.publish_at(begin_ns + second * 1_000_000_000, 1 + second * 1_000_000_000);
+//! # }
+//! # let path = dir.join("shop.ring");
+//! # let realtime_ns = || begin_ns + 19_500_000_000;
+//! let reader = Reader::open(&path)?;
+//! let ring = reader.ring();
+//! let now_ns = realtime_ns();
+//! let window = Window::between(ring, now_ns - 10_000_000_000, now_ns);
+//! // Read after the window was made, it knows all series of the window's records.
+//! let directory = ring.directory();
+//! let track = |metric| Track::of(&directory, "queue/orders", metric).ok_or("no such series");
+//! // As one step; with another length there is a step for each multiple of it on the wall clock.
+//! let mut steps = Steps::new(vec![track("waiting")?, track("taken")?], u64::MAX);
+//! steps.begin(&window);
+//! let step = steps.next(ring).ok_or("there is no record")?;
+//! let [Aggregate::Gauge(waiting), Aggregate::Counter(taken)] = steps.aggregates() else {
+//!     return Err("they mean something else".into());
+//! };
+//! // Twenty records, one a second: the queue grew by one, and five were taken.
+//! assert_eq!((step.records, waiting.mean(), taken.rate()), (10, Some(14.5), Some(5.0)));
+//! // Missed ticks, records that were overwritten, restarts: nothing is skipped in silence.
+//! assert_eq!(step.gaps.reasons().count(), 0);
+//! # std::fs::remove_dir_all(&dir)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The same by hand, record by record:
+//!
+//! ```
+//! use tachograph::window::{Event, Window};
+//! # use std::time::Duration;
+//! # use tachograph::{Kind, Producer, Reader, RunDir, Unit, WriterOptions};
+//! # let dir = std::path::PathBuf::from(format!("/dev/shm/tachograph-doc-hand-{}", std::process::id()));
+//! # let mut shop = Producer::declare(&RunDir::for_writing(Some(&dir))?, "shop")?;
+//! # let waiting = shop.add::<u64>("queue/orders", "waiting", Kind::Gauge, Unit::Count)?;
+//! # let mut shop = shop.start(&WriterOptions::every(Duration::from_secs(1)))?;
+//! # for length in 1..=5 {
+//! #     shop.set(&waiting, length);
+//! #     shop.publish_at(100 + length, 1 + length);
+//! # }
+//! # let reader = Reader::open(&dir.join("shop.ring"))?;
+//! # let ring = reader.ring();
+//! let waiting = ring.find("queue/orders", "waiting").ok_or("no such series")?;
+//! let (sum, count) = Window::newest(ring, 3).read(|events| {
+//!     // It begins here anew if the writer overtakes it, so what is counted is counted inside.
+//!     let mut found = (0, 0);
+//!     for event in events {
+//!         match event {
+//!             Event::Record(record) => {
+//!                 if let Some(length) = record.u64(&waiting) {
+//!                     found = (found.0 + length, found.1 + 1);
+//!                 }
+//!             }
+//!             Event::Gap(gap) => eprintln!("before record {}: {}", gap.before, gap.reason.as_str()),
+//!         }
+//!     }
+//!     found
+//! })?;
+//! assert_eq!((sum, count), (3 + 4 + 5, 3));
+//! # std::fs::remove_dir_all(&dir)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod bound;
 pub mod derive;
