@@ -326,4 +326,17 @@ fn encoding_into_a_grown_buffer_allocates_nothing() {
     assert!(grown > 200_000, "{grown} bytes");
     assert_eq!(allocations(|| assert_eq!(encode(true), grown)), 0, "history");
     assert_eq!(allocations(|| assert!(encode(false) > 1000)), 0, "newest");
+
+    use tachograph::encode::{Latest, LatestPlan, SERIES_PER_PIECE};
+    let mut plan = LatestPlan::default();
+    let mut encode = || {
+        text.clear();
+        let (mut latest, named) = (Latest::default(), ("host", &ring));
+        let wanted = |name: &str| name.starts_with("host/");
+        while !latest.piece(named, &mut plan, wanted, &mut { SERIES_PER_PIECE }, &mut text) {}
+        text.len()
+    };
+    let grown = encode();
+    assert!(grown > 5000, "{grown} bytes");
+    assert_eq!(allocations(|| assert_eq!(encode(), grown)), 0, "every value of the newest record");
 }

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use tachograph::http::Route;
-use tachograph::http::limits::URI_BYTES_MAX;
-use tachograph::http::query::{self, BodyError, NoParameters, ParameterErrors, PullParameters};
+use tachograph::http::limits::{CHOICES_MAX, URI_BYTES_MAX};
+use tachograph::http::query::{
+    self, BodyError, ListParameters, NoParameters, ParameterErrors, PullParameters,
+};
 
 /// Understands a text as a query, as a form in JSON and as a path.
 pub fn run(input: &[u8]) {
@@ -27,6 +29,14 @@ pub fn run(input: &[u8]) {
     }
     if let Err(errors) = query::parse::<NoParameters>(text) {
         check(&errors, pairs);
+    }
+    match query::parse::<ListParameters>(text) {
+        Ok(wanted) => {
+            assert!(wanted.rings.len() + wanted.matching.len() <= CHOICES_MAX);
+            // A pattern of any shape is compared in a time that is bounded by the two texts.
+            let _ = wanted.admits("cgroup/system.slice/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/usage_us");
+        }
+        Err(errors) => check(&errors, pairs),
     }
     if !text.contains(['%', '+']) {
         assert_eq!(query::parse(&encoded(text)), read, "percent-encoding changes nothing");
