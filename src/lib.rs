@@ -98,6 +98,8 @@
 //! - **sequence**: number of a record in its ring: 1, 2, 3, ...; never used again.
 //! - **slot**: the place in the ring where a record lies; **ring**: the file; **lane**: a ring with
 //!   its own interval and sources.
+//! - **producer**: an application that publishes series of its own, in a ring of its own beside the
+//!   lanes.
 //! - **epoch**: the time in which one writer runs; **run**: records between two settings-back of the
 //!   wall clock.
 //! - **window**: the records between two bounds, with every gap and overrun reported.

@@ -238,7 +238,8 @@ fn answer_that_the_writer_overtakes_says_so_and_is_still_whole() {
     let scratch = Scratch::new();
     let mut many = Many::open(scratch.path(), "a", 3000, 2);
     let mut small = Many::open(scratch.path(), "b", 3, 2);
-    (many.publish(), small.publish());
+    many.publish();
+    small.publish();
     let expected = many.latest("a", |_| true);
     let (vitals, _) = vitals(scratch.path());
     let pull = vitals.list(Listing::Latest(wanted(""))).expect("listed");
@@ -288,8 +289,53 @@ fn more_rings_than_can_be_served_are_counted_and_told() {
     drop(first);
 }
 
-/// An application's writer and the reader of its ring in one process, which is asked again and again:
-/// a ring that is asked for by name is there or is not.
+/// Words of a ring that is being served are set to anything, as a writer that has gone mad would: the
+/// answers are JSON, have an end, and the ring beside it is whole.
+#[test]
+fn ring_that_is_damaged_while_it_is_served_hurts_nobody() {
+    let scratch = Scratch::new();
+    let mut mad = Many::open(scratch.path(), "a", 40, 4);
+    let mut sound = Many::open(scratch.path(), "b", 5, 4);
+    for _ in 0..6 {
+        mad.publish();
+        sound.publish();
+    }
+    let (vitals, _) = vitals(scratch.path());
+    answer(&vitals, Listing::Latest(wanted("")));
+    let path = scratch.path().join("a.ring");
+    let file = std::fs::OpenOptions::new().write(true).open(&path).expect("ours");
+    let words = std::fs::metadata(&path).expect("there").len() / 8;
+    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    for turn in 0..600 {
+        // The immutable part is copied once and not looked at again.
+        let place = match turn % 3 {
+            0 => 32 + next() % 32,
+            1 => 512 + next() % 600,
+            _ => 32 + next() % (words - 32),
+        };
+        let value = match next() % 4 {
+            0 => 0,
+            1 => u64::MAX,
+            2 => next() % 64,
+            _ => next(),
+        };
+        std::os::unix::fs::FileExt::write_all_at(&file, &value.to_le_bytes(), place * 8)
+            .expect("in the file");
+        for listing in [Listing::Rings, Listing::Series(wanted("")), Listing::Latest(wanted(""))] {
+            let list = answer(&vitals, listing.clone());
+            if let Listing::Latest(_) = listing {
+                assert_eq!(list["rings"][1], sound.latest("b", |_| true), "turn {turn}");
+            }
+        }
+    }
+}
+
 #[test]
 fn ring_that_is_not_there_is_named() {
     let scratch = Scratch::new();

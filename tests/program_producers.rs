@@ -5,6 +5,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -283,6 +284,38 @@ fn rings_of_further_directories_are_found_and_of_one_name_the_first() {
     }
 }
 
+/// An application of a service has its ring in the directory that the system has made for it; that of
+/// a person could be cut short under its readers, and is refused.
+#[test]
+fn ring_of_another_user_is_served_if_root_has_made_its_place() {
+    const SERVICE: u32 = 990;
+    const PERSON: u32 = 1500;
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("LEFT OUT: to be several users takes root");
+    }
+    let place = Place::new();
+    let mut flags = String::new();
+    for (user, name) in [(SERVICE, "service"), (PERSON, "person")] {
+        let dir = place.path().join(name);
+        fs::create_dir(&dir).expect("created");
+        std::os::unix::fs::chown(&dir, Some(user), Some(user)).expect("we are root");
+        let mut command = Command::new(example());
+        let ended = Program::start(command.arg(&dir).arg("2").uid(user).gid(user)).ended();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        // Of two of one name only one would be served.
+        let ring = dir.join(format!("{name}.ring"));
+        fs::rename(dir.join("shop.ring"), ring).expect("we are root");
+        flags += &format!(" --ring-dir {}", dir.display());
+    }
+    let mut server = place.start(&format!("{SERVE}{flags}"));
+    let rings = json(&mut server, "/api/v1/rings");
+    assert_eq!(names(&rings), ["service"]);
+    assert_eq!(rings["rings"][0]["uid"], SERVICE);
+    assert_eq!(latest(&mut server, "service", "queue/orders", "waiting"), 2);
+    let reason = rings["refused"][0]["reason"].as_str().expect("one is refused");
+    assert!(reason.contains("person.ring") && reason.contains("another user"), "{reason}");
+}
+
 #[test]
 fn commands_show_and_keep_an_applications_ring_by_its_name() {
     let place = Place::new();
@@ -295,6 +328,7 @@ fn commands_show_and_keep_an_applications_ring_by_its_name() {
     assert_eq!(snapshot["values"]["queue/orders"]["taken"], 12, "{json:?}");
     let table = place.ask("snapshot --lane shop");
     assert_eq!(table.code, Some(0), "{table:?}");
+    assert!(table.out.contains("\nproducer  live, process"), "{table:?}");
     assert!(table.out.contains("\nqueue/orders  waiting   4\n"), "{table:?}");
 
     let tail = place.ask("tail --lane shop -n 1");

@@ -13,6 +13,7 @@ use crate::ring::{Ring, Words};
 
 /// What a request of the native API lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Listing {
     /// Every ring, and the files that are none or cannot be trusted.
     Rings,

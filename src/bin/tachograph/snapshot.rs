@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use serde_json::{Map, Number, Value as Json, json};
 use tachograph::record::{CATALOG, Class, Record};
-use tachograph::ring::{Directory, Entry, Ring, Value, Words, realtime_ns};
+use tachograph::ring::{Directory, Entry, Ring, RingKind, Value, Words, realtime_ns};
 
 use crate::account::Account;
 use crate::attach::{self, Attached};
@@ -56,10 +56,14 @@ fn print_head<W: Words>(
     let age = show::span(Duration::from_nanos(realtime_ns().saturating_sub(header.realtime_ns)));
     let interval = Duration::from_nanos(ring.header().interval_ns);
     let (oldest, newest) = ring.bounds().unwrap_or((header.seq, header.seq));
+    let writer = match ring.header().kind() {
+        RingKind::Application => "producer",
+        _ => "recorder",
+    };
     writeln!(out, "ring      {}", path.display())?;
     writeln!(
         out,
-        "recorder  {state}, process {}, every {interval:?}, epoch {}",
+        "{writer}  {state}, process {}, every {interval:?}, epoch {}",
         ring.writer_pid(),
         header.epoch()
     )?;

@@ -43,9 +43,9 @@ pub(crate) fn tail(mut reader: Reader, flags: &TailFlags) -> anyhow::Result<()> 
                 }
                 let liveness = reader.liveness();
                 if liveness != told && liveness != Liveness::Live {
-                    log::tell(format_args!(
-                        "the recorder is {liveness}; waiting for its next record"
-                    ));
+                    let writer =
+                        if lines.is_application { "the application" } else { "the recorder" };
+                    log::tell(format_args!("{writer} is {liveness}; waiting for its next record"));
                 }
                 told = liveness;
             }
