@@ -13,6 +13,8 @@ use crate::record::{ABSENT, Record, RecordHeader, Repr, Series, f64_of_word, u64
 
 /// How often [`Ring::latest`] begins again when the writer has lapped it.
 const LATEST_TRIES: u32 = 8;
+/// How many records before the head it looks at when the head is not there.
+const LATEST_BACK: u64 = 1;
 
 /// Why a record could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,8 +161,15 @@ impl<W: Words> Ring<W> {
             if head == 0 {
                 return None;
             }
-            if let Ok(result) = self.read(head, &mut f) {
-                return Some(result);
+            // Behind a damaged record, or one that was lost with its writer, the one before it is the
+            // newest that there is.
+            let oldest = head.saturating_sub(LATEST_BACK).max(1);
+            for seq in (oldest..=head).rev() {
+                match self.read(seq, &mut f) {
+                    Ok(result) => return Some(result),
+                    Err(ReadError::Lost | ReadError::Corrupt) => {}
+                    Err(_) => break,
+                }
             }
         }
         None

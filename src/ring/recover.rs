@@ -17,7 +17,7 @@ pub(super) struct Found {
     /// The sequence after which a writer goes on, so that it uses none a second time. Above `head`
     /// when the header knows of records whose slots have been damaged.
     pub(super) resume_after: u64,
-    /// Stable records that the ring holds.
+    /// Stable records that the ring holds and keeps.
     pub(super) records: u64,
     /// Slots that hold what no writer puts there.
     pub(super) discarded: u64,
@@ -51,27 +51,28 @@ impl Slots {
     /// the header. Only in a damaged file do slots disagree with it; then that head is right which
     /// most slots agree with: neither one word of the header nor a few slots with absurd sequences
     /// cost the history.
+    ///
+    /// A stated head that is later counts as one slot more: the newest record's slot may be the one
+    /// that is damaged, and a sequence that readers have had is not given out again. At worst the
+    /// oldest record is given up for that, which would have gone with the next one.
     pub(super) fn find(&self) -> Found {
         let next = self.stated.wrapping_add(1);
         let stated = if self.stable().any(|seq| seq == next) { next } else { self.stated };
-        let mut head = if stated <= RESUME_MAX { stated } else { 0 };
-        let mut agreeing = self.agreeing(head);
-        let stable = self.stable().count() as u64;
-        if agreeing < stable {
-            let highest = self.stable().max().unwrap_or(0);
-            for candidate in [highest, self.typical()] {
-                let agreeing_too = self.agreeing(candidate);
-                if agreeing_too > agreeing {
-                    (head, agreeing) = (candidate, agreeing_too);
-                }
-            }
+        let stated = if stated <= RESUME_MAX { stated } else { 0 };
+        let votes = self.agreeing(stated);
+        let (mut agreed, mut most_votes) = (stated, votes);
+        if votes < self.stable().count() as u64 {
+            (agreed, most_votes) = self.most_agreed((stated, votes));
         }
-        let present = self.stable().filter(|seq| self.can_hold(*seq, head));
+        let turn = agreed..=agreed + self.geometry.slot_count;
+        let later = turn.contains(&stated) && votes + 1 >= most_votes;
+        let (resume_after, records) = if later { (stated, votes) } else { (agreed, most_votes) };
+        let present = self.stable().filter(|seq| self.can_hold(*seq, resume_after));
         Found {
             head: present.max().unwrap_or(0),
-            resume_after: head,
-            records: agreeing,
-            discarded: self.discarded(head, head),
+            resume_after,
+            records,
+            discarded: self.discarded(agreed, agreed),
         }
     }
 
@@ -124,17 +125,23 @@ impl Slots {
         (self.geometry.oldest(head)..=head).contains(&seq)
     }
 
-    /// The head that the median record speaks for: as long as fewer than half of the slots are
-    /// damaged the median is a true record, and the head is less than one turn ahead of it.
-    fn typical(&self) -> u64 {
+    /// The head that most slots agree with, and how many: the given one unless another has more,
+    /// and of several others the latest.
+    fn most_agreed(&self, given: (u64, u64)) -> (u64, u64) {
         let mut stable: Vec<u64> = self.stable().collect();
-        if stable.is_empty() {
-            return 0;
+        stable.sort_unstable();
+        let mut oldest = 0;
+        let mut most = given;
+        for (index, head) in stable.iter().enumerate() {
+            while !self.can_hold(stable[oldest], *head) {
+                oldest += 1;
+            }
+            let agreeing = (index + 1 - oldest) as u64;
+            if agreeing > given.1 && agreeing >= most.1 {
+                most = (*head, agreeing);
+            }
         }
-        let middle = stable.len() / 2;
-        let (_, median, _) = stable.select_nth_unstable(middle);
-        let turn = *median..*median + self.geometry.slot_count;
-        stable.into_iter().filter(|seq| turn.contains(seq)).max().unwrap_or(0)
+        most
     }
 }
 
@@ -149,13 +156,15 @@ enum SlotState {
     Foreign,
 }
 
-/// Empties the slots that were counted as discarded and states the head.
+/// Empties the slots that hold no record of a ring whose writer goes on as `found` says, and states
+/// as its head the sequence after which that is. Readers may have had it, and a writer that is killed
+/// before its first record must not give it out again.
 pub(super) fn clean(ring: &Ring<WriteMap>, slots: &Slots, found: &Found) {
     let after = found.resume_after;
     for index in (0..slots.states.len()).filter(|index| !slots.is_sound(*index, after, after)) {
         ring.words().store(ring.geometry().slot_word(index as u64), 0);
     }
-    ring.words().store_release(at::HEAD, found.head);
+    ring.words().store_release(at::HEAD, after);
 }
 
 /// Copies the stable records `from..=head` of one ring into another that nobody reads yet, until
@@ -199,6 +208,19 @@ pub(super) fn next_epoch<W: Words>(ring: &Ring<W>, head: u64) -> u32 {
     let last = record_header(ring, head).map_or(0, |header| header.epoch());
     let stated = u32::try_from(ring.words().load(at::EPOCH)).unwrap_or(0);
     last.max(stated).wrapping_add(1).max(1)
+}
+
+/// The newest record's time and where its run began, if its neighbours bear it out; a run that a
+/// damaged header speaks of is not gone on with.
+pub(super) fn last_run<W: Words>(ring: &Ring<W>, head: u64) -> Option<(u64, u64)> {
+    let last = record_header(ring, head)?;
+    let sound = match record_header(ring, head - 1) {
+        Some(before) if last.run_first != head => {
+            last.run_first == before.run_first && last.realtime_ns > before.realtime_ns
+        }
+        _ => (1..=head).contains(&last.run_first),
+    };
+    sound.then_some((last.realtime_ns, last.run_first))
 }
 
 /// The header of a stable record.
@@ -278,6 +300,22 @@ mod tests {
     fn sequence_of_a_record_that_was_damaged_is_not_used_again() {
         assert_eq!(after(100, 100, &[(100, 77)]).find(), found(99, 100, 7, 1));
         assert_eq!(after(3, 3, &[(3, 0)]).find(), found(2, 3, 2, 0));
+    }
+
+    /// One bit makes the newest record, 104, that of a turn before. All slots then agreed with 103,
+    /// and 104 was published a second time.
+    #[test]
+    fn newest_record_that_seems_to_be_a_turn_older_is_not_given_out_again() {
+        let damaged = after(104, 104, &[(104, 2 * 96)]).find();
+        assert_eq!((damaged.head, damaged.resume_after, damaged.records), (103, 104, 7));
+    }
+
+    /// Only the highest sequence and the last one of a turn from the median on were asked for their
+    /// votes. With the header's word gone, one slot that was a turn ahead cost three records.
+    #[test]
+    fn of_all_heads_that_is_right_which_most_slots_agree_with() {
+        let damaged = after(100, 1 << 40, &[(96, 2 * 104)]).find();
+        assert_eq!(damaged, found(100, 100, 7, 1));
     }
 
     #[test]
