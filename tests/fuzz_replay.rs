@@ -25,6 +25,11 @@ fn inputs(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn replay(target: &str) {
+    replay_prefixes(target, usize::MAX);
+}
+
+/// Of inputs that make files, not every prefix: so many of each, evenly spread.
+fn replay_prefixes(target: &str, prefixes_max: usize) {
     let (_, body) = bodies::TARGETS.iter().find(|(name, _)| *name == target).expect("a target");
     let inputs = inputs(target);
     assert!(!inputs.is_empty());
@@ -32,7 +37,7 @@ fn replay(target: &str) {
         // Shown with a failure, and only then.
         eprintln!("{}", path.display());
         body(&input);
-        for len in 0..input.len() {
+        for len in (0..input.len()).step_by(input.len().div_ceil(prefixes_max).max(1)) {
             body(&input[..len]);
         }
     }
@@ -51,6 +56,11 @@ fn rings_that_stand_still() {
 #[test]
 fn rings_that_change_while_they_are_read() {
     replay("ring_mutating");
+}
+
+#[test]
+fn writers_that_are_killed_in_files_that_are_damaged() {
+    replay_prefixes("ring_ops", 12);
 }
 
 #[test]

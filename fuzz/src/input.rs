@@ -20,6 +20,11 @@ impl<'a> Input<'a> {
         byte
     }
 
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// A number of `0..bound` from the next byte.
     pub fn below(&mut self, bound: u8) -> u8 {
         self.byte() % bound

@@ -7,13 +7,17 @@
 #[cfg(feature = "http")]
 pub mod http_query;
 pub mod input;
+pub mod memory_dir;
 pub mod proc_parsers;
 pub mod ring_examine;
 pub mod ring_file;
 pub mod ring_header;
+pub mod ring_model;
 pub mod ring_mutating;
+pub mod ring_ops;
 pub mod ring_scan;
 pub mod ring_sound;
+pub mod ring_stores;
 pub mod seeds;
 pub mod textfile;
 pub mod watched;
@@ -26,6 +30,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("ring_header", ring_header::run),
     ("ring_scan", ring_scan::run),
     ("ring_mutating", ring_mutating::run),
+    ("ring_ops", ring_ops::run),
     ("proc_parsers", proc_parsers::run),
     ("textfile", textfile::run),
     #[cfg(feature = "http")]

@@ -207,8 +207,7 @@ fn copy<W: Words>(view: &RecordView<'_, W>) -> Record {
 }
 
 /// What [`Ring::read`] must say of `seq` when nothing changes, by the format's page.
-pub fn expected<W: Words>(ring: &Ring<Watched<W>>, seq: u64) -> Result<(), ReadError> {
-    let (geometry, words) = (ring.geometry(), ring.words().inner());
+pub fn expected<W: Words>(geometry: &Geometry, words: &W, seq: u64) -> Result<(), ReadError> {
     let (found, head) =
         (words.load(geometry.slot_word(seq)), words.load(header::HEAD).min(SEQUENCE_MAX));
     let Some(wanted) = seq.checked_mul(2).filter(|wanted| *wanted > 0) else {

@@ -8,6 +8,7 @@ use tachograph::ring::{Geometry, Words as _, WordsMut as _, heap_words};
 
 use super::ring_examine::Asked;
 use super::ring_file::{self, Shape};
+use super::ring_ops::{Op, Part};
 use super::ring_sound::Sound;
 use super::{proc_parsers, ring_header, ring_mutating};
 
@@ -20,6 +21,7 @@ pub fn of(target: &str, hosts: &Path) -> Vec<(String, Vec<u8>)> {
         "ring_header" => headers(),
         "ring_scan" => rings(),
         "ring_mutating" => changing_rings(),
+        "ring_ops" => operations(),
         "proc_parsers" => texts(hosts),
         "textfile" => expositions(),
         "http_query" => requests(),
@@ -180,6 +182,91 @@ fn changing_rings() -> Vec<(String, Vec<u8>)> {
         }
     }
     seeds
+}
+
+fn operations() -> Vec<(String, Vec<u8>)> {
+    use Op::{Add, Again, Close, CrashInPublish, CrashInReplacement, CrashInSync, End, Flip};
+    use Op::{Kill, Publish, Replace, Resize, RollOver, Start, Truncate};
+    let stories: [(&str, &[Op]); 12] = [
+        ("steady", &[Publish(12, false), Add(3), Publish(7, false), End(0), Publish(2, true)]),
+        ("churn", &[Add(5), Publish(3, false), Replace(2), Again(1), Publish(3, false), Start]),
+        ("roll-over", &[Publish(9, false), RollOver, Publish(3, false), Close, Start]),
+        ("resize", &[Publish(11, false), Resize(2, false, 0), Publish(3, false)]),
+        ("widen", &[Publish(5, false), Resize(4, true, 45), Publish(30, false), Kill, Start]),
+        (
+            "crash-in-publish",
+            &[
+                Publish(9, false),
+                CrashInPublish(0),
+                CrashInPublish(1),
+                CrashInPublish(4),
+                CrashInPublish(9),
+                CrashInPublish(10),
+                CrashInPublish(11),
+                Publish(1, false),
+            ],
+        ),
+        (
+            "crash-in-sync",
+            &[
+                Add(4),
+                Publish(3, false),
+                CrashInSync(0, 2, 1),
+                CrashInSync(1, 2, 5),
+                CrashInSync(2, 1, 10),
+                Publish(2, false),
+                CrashInSync(0, 0, 2),
+            ],
+        ),
+        (
+            "crash-in-replacement",
+            &[Publish(9, false), CrashInReplacement(false), CrashInReplacement(true), Start],
+        ),
+        // Twice, because the first writer to come told the second of no such record.
+        (
+            "newest-slot-damaged",
+            &[Publish(5, false), Flip(Part::State, 5, 0), Start, Start, Publish(1, false)],
+        ),
+        // One bit makes the newest record that of a turn before.
+        (
+            "newest-slot-a-turn-back",
+            &[Publish(12, false), Publish(1, false), Flip(Part::State, 13, 4), Publish(1, false)],
+        ),
+        (
+            "flips",
+            &[
+                Add(4),
+                Publish(12, false),
+                Flip(Part::Published, 0, 1),
+                Start,
+                Flip(Part::Entry, 1, 64 * 3),
+                Flip(Part::Arena, 2, 7),
+                Flip(Part::Header, 6, 64 * 5 + 2),
+                Flip(Part::Payload, 4, 9),
+                Publish(2, false),
+                Flip(Part::Lifecycle, 4, 3),
+                Publish(2, false),
+                Flip(Part::Immutable, 10, 0),
+                Publish(2, false),
+            ],
+        ),
+        (
+            "cut",
+            &[
+                Publish(9, false),
+                Truncate(60000, false),
+                Publish(4, false),
+                Truncate(65000, true),
+                Publish(3, false),
+                Truncate(0, false),
+                Start,
+            ],
+        ),
+    ];
+    let seed = |(name, ops): (&str, &[Op])| {
+        (name.to_owned(), ops.iter().flat_map(|op| op.bytes()).collect())
+    };
+    stories.map(seed).into()
 }
 
 fn texts(hosts: &Path) -> Vec<(String, Vec<u8>)> {

@@ -1,0 +1,4 @@
+//! A writer in its file under any operations, with crashes and damage between them.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tachograph_fuzz::ring_ops::run(data));
