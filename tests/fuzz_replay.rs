@@ -64,6 +64,11 @@ fn writers_that_are_killed_in_files_that_are_damaged() {
 }
 
 #[test]
+fn writers_that_go_on_in_files_that_hold_anything() {
+    replay_prefixes("ring_recover", 12);
+}
+
+#[test]
 fn kernel_files() {
     replay("proc_parsers");
 }

@@ -15,6 +15,7 @@ pub mod ring_header;
 pub mod ring_model;
 pub mod ring_mutating;
 pub mod ring_ops;
+pub mod ring_recover;
 pub mod ring_scan;
 pub mod ring_sound;
 pub mod ring_stores;
@@ -31,6 +32,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("ring_scan", ring_scan::run),
     ("ring_mutating", ring_mutating::run),
     ("ring_ops", ring_ops::run),
+    ("ring_recover", ring_recover::run),
     ("proc_parsers", proc_parsers::run),
     ("textfile", textfile::run),
     #[cfg(feature = "http")]

@@ -91,7 +91,11 @@ impl Shape {
 
 /// The ring that `shape` and what follows it in the input say.
 pub fn take(shape: &Shape, input: &mut Input<'_>) -> Vec<u64> {
-    let header = shape.header();
+    take_behind(&shape.header(), input)
+}
+
+/// The ring with this header, and behind it what the input says.
+pub fn take_behind(header: &Header, input: &mut Input<'_>) -> Vec<u64> {
     let words = heap_words(header.geometry.file_words());
     header.encode(&words);
     for (start, len) in parts(&header.geometry) {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use tachograph::record::{Record, RecordHeader};
+use tachograph::record::{Record, RecordHeader, Schema};
 use tachograph::ring::layout::{entry, header as at, record};
 use tachograph::ring::{Geometry, ReadError, Ring, Words, WordsMut as _, heap_words};
 
@@ -234,6 +234,31 @@ pub fn record_in(geometry: &Geometry, found: &[u64], seq: u64) -> Record {
     header.missed_ticks = found[slot + record::MISSED_TICKS];
     let start = slot + RecordHeader::WORDS;
     record.words_mut().copy_from_slice(&found[start..start + columns]);
+    record
+}
+
+/// The series of `schema`, sorted.
+pub fn living(schema: &Schema) -> Living {
+    let mut living: Living =
+        schema.iter().map(|(column, series)| (series.object.to_string(), column)).collect();
+    living.sort_unstable();
+    living
+}
+
+/// The record `seq`, copied, if it can be read.
+pub fn copy<W: Words>(ring: &Ring<W>, seq: u64) -> Option<Record> {
+    let mut record = Record::default();
+    ring.read_into(seq, &mut record).ok().map(|()| record)
+}
+
+/// A record of `columns` words that no other moment has.
+pub fn record_at(clock_ns: u64, columns: usize) -> Record {
+    let mut record = Record::new(columns);
+    record.header.realtime_ns = clock_ns;
+    record.header.boottime_ns = clock_ns + 7;
+    for (column, word) in record.words_mut().iter_mut().enumerate() {
+        *word = (clock_ns << 20).wrapping_add(column as u64);
+    }
     record
 }
 

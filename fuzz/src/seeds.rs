@@ -9,6 +9,7 @@ use tachograph::ring::{Geometry, Words as _, WordsMut as _, heap_words};
 use super::ring_examine::Asked;
 use super::ring_file::{self, Shape};
 use super::ring_ops::{Op, Part};
+use super::ring_recover::Task;
 use super::ring_sound::Sound;
 use super::{proc_parsers, ring_header, ring_mutating};
 
@@ -22,6 +23,7 @@ pub fn of(target: &str, hosts: &Path) -> Vec<(String, Vec<u8>)> {
         "ring_scan" => rings(),
         "ring_mutating" => changing_rings(),
         "ring_ops" => operations(),
+        "ring_recover" => left_rings(),
         "proc_parsers" => texts(hosts),
         "textfile" => expositions(),
         "http_query" => requests(),
@@ -180,6 +182,39 @@ fn changing_rings() -> Vec<(String, Vec<u8>)> {
             seed.extend(tape);
             seeds.push((format!("writer-{name}-{pace}"), seed));
         }
+    }
+    seeds
+}
+
+fn left_rings() -> Vec<(String, Vec<u8>)> {
+    let seed = |task: &Task, shape: &Shape, words: &[u64]| {
+        let mut seed = Vec::new();
+        task.put(&mut seed);
+        ring_file::put(shape, words, &mut seed);
+        seed
+    };
+    let same =
+        Task { other_boot: false, newer: false, slots: 0, added: 1, records: 5, closes: true };
+    let mut seeds = Vec::new();
+    for (name, shape, records) in shapes() {
+        let words = Sound::new(shape, records).to_words();
+        let same = Task { slots: shape.slots, ..same };
+        for (kind, task) in [
+            ("same", same),
+            ("deeper", Task { slots: 4, closes: false, ..same }),
+            ("wider", Task { added: 9, records: 20, ..same }),
+            ("newer", Task { newer: true, ..same }),
+            ("other-boot", Task { other_boot: true, ..same }),
+        ] {
+            seeds.push((format!("{name}-{kind}"), seed(&task, &shape, &words)));
+        }
+    }
+    let (_, shape, records) = shapes()[3];
+    for (name, damage) in DAMAGES {
+        let mut words = Sound::new(shape, records).to_words();
+        damage(&mut words, &shape.header().geometry);
+        let task = Task { slots: shape.slots, ..same };
+        seeds.push((format!("wrapped-{name}"), seed(&task, &shape, &words)));
     }
     seeds
 }
