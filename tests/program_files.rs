@@ -155,6 +155,8 @@ fn inspect_reports_damage_with_exit_code_1() {
     assert_eq!((ended.code, &*ended.err), (Some(1), ""), "{ended:?}");
     assert!(ended.out.contains("\nintegrity  DAMAGED\n"), "{ended:?}");
     assert!(ended.out.contains("           1 slot holds what no writer puts there\n"), "{ended:?}");
+    let line = "damage     slot 2: seq is 506381209866536711, which no record of this slot has\n";
+    assert!(ended.out.contains(line), "{ended:?}");
 
     // A recorder goes on in it, and tells.
     let recorder = place.start("record --interval 50ms --depth 10s");

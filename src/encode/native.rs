@@ -102,7 +102,7 @@ impl SeriesList {
         while *budget > 0 && out.len() < PART_BYTES {
             let Some(index) = self.left.next() else { return true };
             *budget -= 1;
-            let entry = ring.entry(index).filter(|entry| entry.covers_any_since(oldest));
+            let entry = ring.entry(index).ok().filter(|entry| entry.covers_any_since(oldest));
             let Some(entry) = entry.filter(|entry| wanted(&name_of(entry))) else { continue };
             if !std::mem::take(is_first) {
                 out.extend_from_slice(b",\n");
@@ -194,7 +194,7 @@ impl LatestPlan {
         }
         self.series.retain(|planned| ring.entry_last(planned.index) == layout::LIVES);
         for index in news.entries {
-            let entry = ring.entry(index).filter(Entry::lives);
+            let entry = ring.entry(index).ok().filter(Entry::lives);
             self.series.extend(entry.map(|entry| Planned::of(index, &entry)));
         }
     }

@@ -247,7 +247,8 @@ impl PbsPlan {
         }
         let kept = self.stores.len();
         for index in news.entries {
-            if let Some(entry) = ring.entry(index).filter(|entry| entry.covers_any_since(oldest)) {
+            let Ok(entry) = ring.entry(index) else { continue };
+            if entry.covers_any_since(oldest) {
                 self.add(index, &entry);
             }
         }

@@ -8,7 +8,7 @@ use super::directory::{self, Directory, Entry};
 use super::layout::{self, header as at};
 use super::slot;
 use super::words::{Span as _, Words};
-use super::{FormatError, Geometry, Header};
+use super::{Damage, FormatError, Geometry, Header, Part};
 use crate::record::{ABSENT, Record, RecordHeader, Repr, Series, f64_of_word, u64_of_word};
 
 /// How often [`Ring::latest`] begins again when the writer has lapped it.
@@ -220,12 +220,20 @@ impl<W: Words> Ring<W> {
         directory
     }
 
-    /// Entry number `index` of the directory, from 0; `None` if it is damaged or there is no room
-    /// for so many. Whether it is there yet is for the caller to know.
-    #[must_use]
-    pub fn entry(&self, index: usize) -> Option<Entry> {
-        let fits = index < self.geometry().entry_capacity;
-        fits.then(|| directory::decode_entry(&self.words, &self.header, index)).flatten()
+    /// Entry number `index` of the directory, from 0. Whether it is there yet is for the caller to
+    /// know.
+    ///
+    /// # Errors
+    ///
+    /// [`Damage`], naming the first field of the entry that is wrong, or `entry_capacity` when there
+    /// is no room for so many.
+    pub fn entry(&self, index: usize) -> Result<Entry, Damage> {
+        let capacity = self.geometry().entry_capacity;
+        if index < capacity {
+            return directory::decode_entry(&self.words, &self.header, index);
+        }
+        let (field, value) = ("entry_capacity", capacity as u64);
+        Err(Damage { part: Part::Entry(index), field, value, reason: "too few for this one" })
     }
 
     /// The last record that has the series of entry number `index`, as [`Entry::last`]: all of an

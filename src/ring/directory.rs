@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::layout::{self, LIVES, entry as at, header};
 use super::sync::{Ordering, fence};
 use super::words::Words;
-use super::{Header, Ring};
+use super::{Damage, Header, Part, Ring};
 use crate::record::{COLUMNS_MAX, Kind, OBJECT_ID_BYTES_MAX, Repr, Series, Unit};
 
 pub use crate::record::METRIC_BYTES_MAX;
@@ -53,7 +53,8 @@ impl Entry {
 /// date by [`Directory::update`]. [`Directory::is_current`] says whether it is still whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
-    /// The entries, in the order in which they were made. `None` is one that was damaged.
+    /// The entries, in the order in which they were made. `None` is one that was damaged;
+    /// [`Ring::entry`] says what is wrong with it.
     pub entries: Vec<Option<Entry>>,
     /// How many changes the directory had seen.
     pub changes: u64,
@@ -105,7 +106,7 @@ impl Directory {
             false
         });
         entries.extend(news.entries.map(|index| {
-            let entry = ring.entry(index);
+            let entry = ring.entry(index).ok();
             living.extend(entry.as_ref().filter(|entry| entry.lives()).map(|_| index));
             entry
         }));
@@ -182,40 +183,63 @@ impl DirectoryCursor {
     }
 }
 
+/// Decodes entry number `index`, for which there is room. The first field that is wrong is named.
 pub(super) fn decode_entry<W: Words + ?Sized>(
     words: &W,
     header: &Header,
     index: usize,
-) -> Option<Entry> {
+) -> Result<Entry, Damage> {
     let mut fields = [0; at::FIELDS.len()];
     words.copy(header.geometry.entry_word(index), &mut fields);
-    let field = |name: usize| fields[name];
-    let [kind, unit, repr, rest @ ..] = field(at::MEANING).to_le_bytes();
-    if rest.iter().any(|byte| *byte != 0) {
-        return None;
-    }
-    let series = Series {
-        object: text(words, header, field(at::OBJECT), OBJECT_ID_BYTES_MAX)?,
-        metric: text(words, header, field(at::METRIC), METRIC_BYTES_MAX)?,
-        kind: Kind::from_code(kind)?,
-        unit: Unit::from_code(unit)?,
-        repr: Repr::from_code(repr)?,
+    let damaged = |word: usize, reason| Damage {
+        part: Part::Entry(index),
+        field: at::FIELDS[word].0,
+        value: fields[word],
+        reason,
     };
-    let column = usize::try_from(field(at::COLUMN)).ok()?;
-    let (first, last) = (field(at::FIRST), field(at::LAST));
-    let sound =
-        column < header.geometry.column_capacity.min(COLUMNS_MAX) && first > 0 && last >= first - 1;
-    sound.then_some(Entry { series, column, first, last })
+    let name = |word: usize, max| {
+        text(words, header, fields[word], max).map_err(|reason| damaged(word, reason))
+    };
+    let [kind, unit, repr, rest @ ..] = fields[at::MEANING].to_le_bytes();
+    let meaning = |reason| move || damaged(at::MEANING, reason);
+    let series = Series {
+        object: name(at::OBJECT, OBJECT_ID_BYTES_MAX)?,
+        metric: name(at::METRIC, METRIC_BYTES_MAX)?,
+        kind: Kind::from_code(kind).ok_or_else(meaning("whose first byte is no kind"))?,
+        unit: Unit::from_code(unit).ok_or_else(meaning("whose second byte is no unit"))?,
+        repr: Repr::from_code(repr).ok_or_else(meaning("whose third byte is no representation"))?,
+    };
+    let check = |holds, word, reason| if holds { Ok(()) } else { Err(damaged(word, reason)) };
+    let rest_is_zero = rest.iter().all(|byte| *byte == 0);
+    check(rest_is_zero, at::MEANING, "whose last five bytes are not all zero")?;
+    let capacity = header.geometry.column_capacity.min(COLUMNS_MAX);
+    let column = usize::try_from(fields[at::COLUMN]).unwrap_or(usize::MAX);
+    check(column < capacity, at::COLUMN, "not below column_capacity")?;
+    let (first, last) = (fields[at::FIRST], fields[at::LAST]);
+    check(first > 0, at::FIRST, "which no record has")?;
+    check(last >= first - 1, at::LAST, "which is further below first than by one")?;
+    Ok(Entry { series, column, first, last })
 }
 
 /// A name of the arena: byte offset in the high half of `place`, length in the low half.
-fn text<W: Words + ?Sized>(words: &W, header: &Header, place: u64, max: usize) -> Option<Box<str>> {
+fn text<W: Words + ?Sized>(
+    words: &W,
+    header: &Header,
+    place: u64,
+    max: usize,
+) -> Result<Box<str>, &'static str> {
     let (offset, len) = (place >> 32, place & u64::from(u32::MAX));
-    if len == 0 || len > max as u64 || !offset.is_multiple_of(layout::WORD) {
-        return None;
+    if len == 0 {
+        return Err("an empty name");
+    }
+    if len > max as u64 {
+        return Err("a longer name than there can be");
+    }
+    if !offset.is_multiple_of(layout::WORD) {
+        return Err("a name that does not begin at a multiple of 8 bytes");
     }
     if offset + len > header.geometry.arena_bytes {
-        return None;
+        return Err("a name that does not end within arena_bytes");
     }
     let first_word = header.geometry.arena_word() + (offset / layout::WORD) as usize;
     // On the stack and in one piece: a file that is read and not mapped costs a system call here.
@@ -225,6 +249,6 @@ fn text<W: Words + ?Sized>(words: &W, header: &Header, place: u64, max: usize) -
     for word in &mut *block {
         *word = word.to_le();
     }
-    let text = bytemuck::cast_slice(block).get(..len as usize)?;
-    Some(str::from_utf8(text).ok()?.into())
+    let text = bytemuck::cast_slice(block).get(..len as usize).unwrap_or_default();
+    Ok(str::from_utf8(text).map_err(|_| "a name that is not UTF-8")?.into())
 }

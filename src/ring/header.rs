@@ -83,7 +83,8 @@ impl fmt::Display for FormatError {
             Self::ForeignByteOrder => write!(f, "a ring of a machine with the other byte order"),
             Self::TooNew { version, compatible_version } => write!(
                 f,
-                "format version {version} needs a reader of version {compatible_version} or newer; this one reads version {}",
+                "compatible_version is {compatible_version}: format version {version} needs a reader of \
+                 that version or newer; this one reads version {}",
                 layout::VERSION
             ),
             Self::UnknownFlags(bits) => {

@@ -60,6 +60,7 @@
 
 mod audit;
 mod clock;
+mod damage;
 mod decoder;
 mod directory;
 mod file;
@@ -84,6 +85,7 @@ mod writer;
 
 pub use audit::{Audit, audit};
 pub use clock::{boottime_ns, realtime_ns};
+pub use damage::{Damage, Part};
 pub use decoder::{Column, ReadError, RecordView, Ring, Value};
 pub use directory::{Directory, DirectoryCursor, DirectoryNews, Entry, METRIC_BYTES_MAX};
 pub use header::{FormatError, Header, RingKind};

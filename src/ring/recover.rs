@@ -79,8 +79,25 @@ impl Slots {
     /// Slots that hold what no writer puts there while the head moves from `before` to `after`: no
     /// record that the ring can have then, and not one that is being written.
     pub(super) fn discarded(&self, before: u64, after: u64) -> u64 {
-        let indices = 0..self.states.len();
-        indices.filter(|index| !self.is_sound(*index, before, after)).count() as u64
+        self.unsound(before, after).count() as u64
+    }
+
+    /// Those slots, with what they hold and why no writer puts it there.
+    pub(super) fn unsound(
+        &self,
+        before: u64,
+        after: u64,
+    ) -> impl Iterator<Item = (usize, u64, &'static str)> {
+        (0..self.states.len()).filter(move |index| !self.is_sound(*index, before, after)).map(
+            |index| {
+                let reason = match self.state(index) {
+                    SlotState::Foreign => "which no record of this slot has",
+                    SlotState::Writing(_) => "a record that no writer with this head is at",
+                    _ => "a record that no ring with this head has",
+                };
+                (index, self.states[index], reason)
+            },
+        )
     }
 
     fn is_sound(&self, index: usize, before: u64, after: u64) -> bool {

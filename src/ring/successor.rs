@@ -54,7 +54,7 @@ impl Successor {
         let path = make.unfinished_path();
         let (make, stopped) = (make.clone(), stop.clone());
         let build = move || {
-            let entry = |index| ring.entry(index);
+            let entry = |index| ring.entry(index).ok();
             let entries = Entries { count: entries, entry: &entry };
             let past = Past { ring: &ring, entries };
             make.build(&need, Some(&past), head, &stopped)
@@ -158,7 +158,7 @@ impl Built {
     /// Appends the entries that were made since the file was begun.
     fn append_entries(&mut self, old: &RingFile) -> bool {
         for index in self.seen..old.written {
-            let Some(entry) = old.ring.entry(index) else { continue };
+            let Ok(entry) = old.ring.entry(index) else { continue };
             if !entry.covers_any_since(self.file.ring.header().first_seq) {
                 continue;
             }

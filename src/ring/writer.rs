@@ -409,7 +409,7 @@ impl Writer {
     /// After an error this one goes on, and nothing is left of the other.
     fn roll_over(&mut self, schema: &Schema) -> Result<(), WriteError> {
         let (old, need) = (&self.file, self.need(schema));
-        let entry = |index| old.ring.entry(index);
+        let entry = |index| old.ring.entry(index).ok();
         let entries = Entries { count: old.written, entry: &entry };
         let past = Past { ring: &old.ring, entries };
         let never = AtomicBool::new(false);

@@ -103,11 +103,16 @@ fn print_content(
 
 fn print_findings(out: &mut impl Write, found: &Audit, failed: bool) -> anyhow::Result<()> {
     if found.is_clean() && !failed {
-        writeln!(out, "integrity  clean: every slot and every entry is what a writer leaves")?;
+        writeln!(out, "integrity  clean: header, slots and entries are what a writer leaves")?;
         return Ok(());
     }
     writeln!(out, "integrity  DAMAGED")?;
     for (count, one, many) in [
+        (
+            found.damaged_fields,
+            "field of the header holds what no writer puts there",
+            "fields of the header hold what no writer puts there",
+        ),
         (
             found.damaged_slots,
             "slot holds what no writer puts there",
@@ -138,6 +143,12 @@ fn print_findings(out: &mut impl Write, found: &Audit, failed: bool) -> anyhow::
         if count > 0 {
             writeln!(out, "           {count} {}", if count == 1 { one } else { many })?;
         }
+    }
+    for (index, damage) in found.damage.iter().enumerate() {
+        writeln!(out, "{:11}{damage}", if index == 0 { "damage" } else { "" })?;
+    }
+    if found.unnamed > 0 {
+        writeln!(out, "           and {} more of these fields", found.unnamed)?;
     }
     Ok(())
 }
