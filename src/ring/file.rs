@@ -20,7 +20,7 @@ const CHURN_TIMES_MAX: u64 = 8;
 #[derive(Debug)]
 pub(super) struct RingFile {
     // Held for its lock on the inode.
-    pub(super) _file: File,
+    pub(super) file: File,
     pub(super) ring: Ring<WriteMap>,
     pub(super) installed: bool,
     /// The series that live, by column.
@@ -106,7 +106,7 @@ impl RingFile {
 
     pub(super) fn new(file: File, ring: Ring<WriteMap>, installed: bool) -> Self {
         Self {
-            _file: file,
+            file,
             ring,
             installed,
             live: Vec::new(),

@@ -15,8 +15,8 @@ use super::map::WriteMap;
 use super::place::RunDir;
 use super::recover;
 use super::words::WordsMut as _;
-use super::writer::{WriteError, failed};
-use super::{Header, Ring, RingKind};
+use super::writer::{WriteError, WriterOptions, failed};
+use super::{Header, Ring, RingKind, sealed};
 use crate::record::{COLUMNS_MAX, RecordHeader, Schema};
 
 /// Room for series that come later: this share of the columns that are needed now, and no fewer
@@ -203,11 +203,19 @@ pub(super) fn arena_bytes_of(name: &str) -> u64 {
     (name.len() as u64).next_multiple_of(layout::WORD)
 }
 
-/// How new files of this lane are made.
+/// Where new files of a ring lie.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// In a directory, under the name of this lane.
+    Named(RunDir, String),
+    /// In sealed memory without a path; what people call it.
+    Sealed(String),
+}
+
+/// How new files of this ring are made.
 #[derive(Clone, Debug)]
 pub(super) struct Make {
-    pub(super) dir: RunDir,
-    pub(super) lane: String,
+    pub(super) place: Place,
     pub(super) kind: RingKind,
     pub(super) slot_count: u64,
     pub(super) interval_ns: u64,
@@ -215,12 +223,52 @@ pub(super) struct Make {
 }
 
 impl Make {
-    pub(super) fn path(&self) -> PathBuf {
-        self.dir.ring(&self.lane)
+    pub(super) fn of(place: Place, kind: RingKind, options: &WriterOptions) -> Self {
+        let slot_count = options.depth_records.max(layout::SLOTS_MIN).checked_next_power_of_two();
+        Self {
+            place,
+            kind,
+            slot_count: slot_count.unwrap_or(u64::MAX),
+            interval_ns: u64::try_from(options.interval.as_nanos()).unwrap_or(u64::MAX),
+            mode: options.mode,
+        }
     }
 
+    /// Where the ring lies, or what stands for it in messages.
+    pub(super) fn path(&self) -> PathBuf {
+        match &self.place {
+            Place::Named(dir, lane) => dir.ring(lane),
+            Place::Sealed(name) => PathBuf::from(format!("memfd:{name}")),
+        }
+    }
+
+    /// Where a new file lies until it is put in place, likewise.
     pub(super) fn unfinished_path(&self) -> PathBuf {
-        self.path().with_extension("ring.tmp")
+        match &self.place {
+            Place::Named(..) => self.path().with_extension("ring.tmp"),
+            Place::Sealed(_) => self.path(),
+        }
+    }
+
+    /// Gives a new file the ring's name.
+    ///
+    /// # Errors
+    ///
+    /// What rename(2) says; nothing is then left of the file.
+    pub(super) fn put_in_place(&self) -> Result<(), WriteError> {
+        let Place::Named(..) = self.place else { return Ok(()) };
+        let path = self.path();
+        fs::rename(self.unfinished_path(), &path).map_err(|error| {
+            self.remove_unfinished();
+            failed(&path, "put in place")(error)
+        })
+    }
+
+    /// Removes a new file that is not wanted any more. Memory without a path goes by itself.
+    pub(super) fn remove_unfinished(&self) {
+        if let Place::Named(..) = self.place {
+            let _ = fs::remove_file(self.unfinished_path());
+        }
     }
 
     /// Builds a new file that nobody sees yet, large enough for what `need` says, with the history
@@ -256,9 +304,10 @@ impl Make {
         built.file.state_entries();
         built.file.began = built.file.taken(head, need.width.max(kept.width));
         if stop.load(Ordering::Relaxed) {
-            let path = self.unfinished_path();
-            let _ = fs::remove_file(&path);
-            return Err(failed(&path, "finish")(io::ErrorKind::Interrupted.into()));
+            self.remove_unfinished();
+            return Err(failed(&self.unfinished_path(), "finish")(
+                io::ErrorKind::Interrupted.into(),
+            ));
         }
         Ok(built)
     }
@@ -277,7 +326,7 @@ impl Make {
         let (file, map) = self.create(geometry.file_bytes)?;
         let path = self.unfinished_path();
         let discard = |error| {
-            let _ = fs::remove_file(&path);
+            self.remove_unfinished();
             error
         };
         let header = Header {
@@ -341,7 +390,9 @@ impl Make {
 
     /// The most that a ring may take of the machine's memory, in bytes.
     fn memory_bytes(&self) -> u64 {
-        if !self.dir.is_in_memory() {
+        if let Place::Named(dir, _) = &self.place
+            && !dir.is_in_memory()
+        {
             return u64::MAX;
         }
         let info = rustix::system::sysinfo();
@@ -358,15 +409,8 @@ impl Make {
         if bytes > memory_bytes {
             return Err(no_room(memory_bytes));
         }
-        let _ = fs::remove_file(&path);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
-            .open(&path)
-            .map_err(failed(&path, "create"))?;
+        self.remove_unfinished();
+        let file = self.create_empty().map_err(failed(&path, "create"))?;
         let made = (|| {
             let blocks =
                 rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
@@ -375,20 +419,47 @@ impl Make {
                 Err(
                     rustix::io::Errno::NOSPC | rustix::io::Errno::NOMEM | rustix::io::Errno::FBIG,
                 ) => {
-                    return Err(no_room(self.dir.free_bytes().unwrap_or(0)));
+                    return Err(no_room(self.free_bytes()));
                 }
                 Err(error) => return Err(failed(&path, "allocate")(error.into())),
             }
+            let mapped = || WriteMap::of(&file, bytes).map_err(failed(&path, "map"));
+            if let Place::Sealed(_) = self.place {
+                let map = mapped()?;
+                sealed::seal(&file, self.mode).map_err(failed(&path, "seal"))?;
+                return Ok(map);
+            }
             file.set_permissions(fs::Permissions::from_mode(self.mode))
                 .map_err(failed(&path, "set the mode of"))?;
-            WriteMap::of(&file, bytes).map_err(failed(&path, "map"))
+            mapped()
         })();
         match made {
             Ok(map) => Ok((file, map)),
             Err(error) => {
-                let _ = fs::remove_file(&path);
+                self.remove_unfinished();
                 Err(error)
             }
+        }
+    }
+
+    fn create_empty(&self) -> io::Result<File> {
+        if let Place::Sealed(name) = &self.place {
+            return sealed::create(name);
+        }
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
+            .open(self.unfinished_path())
+    }
+
+    /// What a new file could have, in bytes, when it was refused more.
+    fn free_bytes(&self) -> u64 {
+        match &self.place {
+            Place::Named(dir, _) => dir.free_bytes().unwrap_or(0),
+            Place::Sealed(_) => self.memory_bytes(),
         }
     }
 }

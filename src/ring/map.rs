@@ -2,8 +2,8 @@
 //!
 //! It turns a file into `&[AtomicU64]`; over that everything else is safe code. Two assumptions are
 //! made of the outside, and `format.md` states them: nobody truncates the file while it is mapped
-//! (its owner is checked before, and no writer of ours ever does), and whoever else writes to it
-//! does so in whole aligned words.
+//! (its owner is checked before, and no writer of ours ever does; of sealed memory the kernel sees to
+//! it), and whoever else writes to it does so in whole aligned words.
 #![allow(unsafe_code, reason = "the one exception that Cargo.toml's lints speak of")]
 
 use std::fs::File;

@@ -77,6 +77,7 @@ mod producer;
 mod reader;
 mod recover;
 mod save;
+mod sealed;
 mod slot;
 mod successor;
 mod sync;

@@ -12,7 +12,7 @@ use super::directory::Entry;
 use super::file::RingFile;
 use super::layout;
 use super::lock::{LockError, WriterLock, hold_inode};
-use super::make::{Entries, Make, Need, Past, boot_id};
+use super::make::{Entries, Make, Need, Past, Place, boot_id};
 use super::map::WriteMap;
 use super::place::{RunDir, own_uid};
 use super::recover::{self, Found, Slots};
@@ -155,14 +155,12 @@ impl Opening {
         schema: &mut Schema,
     ) -> Result<(Writer, Before), WriteError> {
         let Self { dir, lane, kind, lock, old, before } = self;
-        let interval_ns = u64::try_from(options.interval.as_nanos()).unwrap_or(u64::MAX);
-        let slot_count = options.depth_records.max(layout::SLOTS_MIN).checked_next_power_of_two();
-        let slot_count = slot_count.unwrap_or(u64::MAX);
-        let make = Make { dir, lane, kind, slot_count, interval_ns, mode: options.mode };
+        let make = Make::of(Place::Named(dir, lane), kind, options);
+        let Make { slot_count, interval_ns, .. } = make;
         let Some(old) = old else {
             let never = AtomicBool::new(false);
             let built = make.build(&Need::of(schema), None, 0, &never)?;
-            let mut writer = Writer::over(built.file, make, lock, 0, 1);
+            let mut writer = Writer::over(built.file, make, Some(lock), 0, 1);
             writer.begin(schema)?;
             return Ok((writer, before));
         };
@@ -181,7 +179,7 @@ impl Opening {
             old.file.set_permissions(mode).map_err(failed(&make.path(), "set the mode of"))?;
             recover::clean(&old.ring, &old.slots, &found);
             let file = RingFile::of(old.file, old.ring, old.entries, found.resume_after);
-            Writer::over(file, make, lock, found.resume_after, epoch)
+            Writer::over(file, make, Some(lock), found.resume_after, epoch)
         } else {
             let entry = |index: usize| old.entries.get(index).cloned();
             let entries = Entries { count: old.entries.len(), entry: &entry };
@@ -189,7 +187,7 @@ impl Opening {
             let never = AtomicBool::new(false);
             let built = make.build(&Need::of(schema), Some(&past), head, &never)?;
             recover::clean(&built.file.ring, &Slots::look(&built.file.ring), &found);
-            let mut writer = Writer::over(built.file, make, lock, found.resume_after, epoch);
+            let mut writer = Writer::over(built.file, make, Some(lock), found.resume_after, epoch);
             writer.retire = Some(old.ring);
             writer
         };

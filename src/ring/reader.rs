@@ -1,6 +1,7 @@
 //! The reader of a ring in a file: opens it, sleeps until the next record, follows replacements.
 
 use std::fs::{File, Metadata, OpenOptions};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -13,7 +14,7 @@ use super::lock::inode_is_held;
 use super::map::ReadMap;
 use super::place::own_uid;
 use super::sync::fence;
-use super::{FormatError, PreadWords, Ring, layout};
+use super::{FormatError, PreadWords, Ring, layout, sealed};
 
 /// Why a ring could not be opened.
 #[derive(Debug)]
@@ -38,6 +39,18 @@ pub enum OpenError {
         /// What is wrong with it.
         source: FormatError,
     },
+    /// A descriptor of memory that could change under a reader who maps it.
+    Unsealed {
+        /// What the system calls it.
+        path: PathBuf,
+        /// The first seal that it lacks.
+        missing: &'static str,
+    },
+    /// It was handed over as a descriptor and has been replaced: whoever gave it has the new one.
+    Nameless(
+        /// What the system called it.
+        PathBuf,
+    ),
     /// A system call failed.
     Io {
         /// The file.
@@ -59,6 +72,16 @@ impl fmt::Display for OpenError {
                 path.display()
             ),
             Self::Format { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Unsealed { path, missing } => write!(
+                f,
+                "{} is not to be trusted with a mapping: it lacks the seal {missing}",
+                path.display()
+            ),
+            Self::Nameless(path) => write!(
+                f,
+                "{} has been replaced and has no name to follow: ask for the new descriptor",
+                path.display()
+            ),
             Self::Io { path, doing, source } => {
                 write!(f, "cannot {doing} {}: {source}", path.display())
             }
@@ -135,6 +158,8 @@ pub struct Reader {
     file: File,
     ring: Ring<ReadMap>,
     reopened: u64,
+    /// It was handed over as a descriptor, so there is no name to follow.
+    nameless: bool,
     /// The ring is retired and nothing has its name: there is nowhere to go yet.
     stranded: bool,
 }
@@ -160,14 +185,67 @@ impl Reader {
         }
         let map = ReadMap::of(&file, meta.len()).map_err(failed(path, "map"))?;
         let ring = Ring::decode(map).map_err(malformed)?;
-        Ok(Self { path: path.to_owned(), file, ring, reopened: 0, stranded: false })
+        Ok(Self::over(path.to_owned(), file, ring))
+    }
+
+    /// Maps the ring in sealed memory that another process has handed over, as
+    /// [`super::Writer::descriptor`] gives it out.
+    ///
+    /// Whoever gave it need not be trusted with more than what the ring says: the kernel sees to it
+    /// that the memory stays as long as it is, and that nobody writes to it who had not mapped it
+    /// before it was sealed. So its owner and mode do not matter, and reading it cannot end in SIGBUS.
+    /// Memory with holes is refused, because whoever looks into one pays for a page.
+    ///
+    /// The memory is opened anew where `/proc` allows it, so that what this reader asks of its lock is
+    /// not asked in the name of others that have the same descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Unsealed`] for anything that can still be changed, as is every file that has a
+    /// path; [`OpenError::Format`]; [`OpenError::Io`].
+    pub fn of_descriptor(descriptor: impl Into<OwnedFd>) -> Result<Self, OpenError> {
+        let given = File::from(descriptor.into());
+        let shown = sealed::descriptor_path(&given);
+        let path = fs::read_link(&shown).unwrap_or(shown);
+        if let Some(missing) = sealed::missing_seal(&given) {
+            return Err(OpenError::Unsealed { path, missing });
+        }
+        let anew = sealed::reopen(&given).ok().filter(|file| sealed::missing_seal(file).is_none());
+        let file = anew.unwrap_or(given);
+        let meta = file.metadata().map_err(failed(&path, "look at"))?;
+        let malformed = |source| OpenError::Format { path: path.clone(), source };
+        if meta.len() < layout::HEADER_BYTES {
+            return Err(malformed(FormatError::NotARing));
+        }
+        let allocated = meta.blocks().saturating_mul(512);
+        if allocated < meta.len() {
+            let (stated, found) = (meta.len(), allocated);
+            return Err(malformed(FormatError::Truncated { stated, found }));
+        }
+        let map = ReadMap::of(&file, meta.len()).map_err(failed(&path, "map"))?;
+        let ring = Ring::decode(map).map_err(malformed)?;
+        Ok(Self { nameless: true, ..Self::over(path, file, ring) })
+    }
+
+    fn over(path: PathBuf, file: File, ring: Ring<ReadMap>) -> Self {
+        Self { path, file, ring, reopened: 0, nameless: false, stranded: false }
     }
 
     /// A reader in the writer's own process, on the writer's mapping.
     pub(super) fn beside(path: &Path, ring: Ring<ReadMap>) -> Result<Self, OpenError> {
         // Its own open file: the writer's lock must look to it as it does to other processes.
         let (file, _) = open_file(path)?;
-        Ok(Self { path: path.to_owned(), file, ring, reopened: 0, stranded: false })
+        Ok(Self::over(path.to_owned(), file, ring))
+    }
+
+    /// The same for a ring in sealed memory.
+    pub(super) fn beside_sealed(
+        path: &Path,
+        memory: &File,
+        ring: Ring<ReadMap>,
+    ) -> Result<Self, OpenError> {
+        let file = sealed::reopen(memory).map_err(failed(path, "open"))?;
+        Ok(Self { nameless: true, ..Self::over(path.to_owned(), file, ring) })
     }
 
     /// The ring, for all kinds of reading. Borrow it anew after [`Reader::refresh`].
@@ -177,7 +255,7 @@ impl Reader {
         &self.ring
     }
 
-    /// The ring's path.
+    /// The ring's path; of one that was handed over as a descriptor, what the system calls it.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -234,8 +312,17 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// As [`Reader::open`]; this reader then stays on the old file, which remains readable.
+    /// As [`Reader::open`]; and [`OpenError::Nameless`] when the ring was handed over as a descriptor
+    /// and has been replaced. This reader then stays on the old file, which remains readable.
     pub fn refresh(&mut self) -> Result<bool, OpenError> {
+        if self.nameless {
+            self.stranded = self.ring.state() == state::RETIRED;
+            return if self.stranded {
+                Err(OpenError::Nameless(self.path.clone()))
+            } else {
+                Ok(false)
+            };
+        }
         let same = match (fs::metadata(&self.path), self.file.metadata()) {
             (Ok(named), Ok(held)) => (named.dev(), named.ino()) == (held.dev(), held.ino()),
             // The name is gone, as after a clean-up by hand: the old file is all there is.

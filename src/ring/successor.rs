@@ -11,9 +11,7 @@
 //! whoever drops a [`Successor`] waits until its thread has seen that, which it looks for at each
 //! record and each entry.
 
-use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -32,8 +30,7 @@ use super::writer::{WriteError, failed};
 pub(super) struct Successor {
     thread: Option<JoinHandle<Result<Built, WriteError>>>,
     stop: Arc<AtomicBool>,
-    /// Where the file lies until it is put in place.
-    path: PathBuf,
+    make: Make,
 }
 
 impl Successor {
@@ -51,16 +48,15 @@ impl Successor {
         head: u64,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let path = make.unfinished_path();
-        let (make, stopped) = (make.clone(), stop.clone());
+        let (own, stopped) = (make.clone(), stop.clone());
         let build = move || {
             let entry = |index| ring.entry(index).ok();
             let entries = Entries { count: entries, entry: &entry };
             let past = Past { ring: &ring, entries };
-            make.build(&need, Some(&past), head, &stopped)
+            own.build(&need, Some(&past), head, &stopped)
         };
         let thread = thread::Builder::new().name("successor".into()).spawn(build)?;
-        Ok(Self { thread: Some(thread), stop, path })
+        Ok(Self { thread: Some(thread), stop, make: make.clone() })
     }
 
     /// Whether it has been made, or cannot be, so that [`Successor::wait`] returns at once.
@@ -80,8 +76,10 @@ impl Successor {
     fn join(&mut self) -> Result<Built, WriteError> {
         let ended = self.thread.take().map(JoinHandle::join);
         ended.and_then(Result::ok).unwrap_or_else(|| {
-            let _ = fs::remove_file(&self.path);
-            Err(failed(&self.path, "finish")(io::Error::other("its thread has ended")))
+            self.make.remove_unfinished();
+            Err(failed(&self.make.unfinished_path(), "finish")(io::Error::other(
+                "its thread has ended",
+            )))
         })
     }
 }
@@ -91,7 +89,7 @@ impl Drop for Successor {
         if self.thread.is_some() {
             self.stop.store(true, Ordering::Relaxed);
             if self.join().is_ok() {
-                let _ = fs::remove_file(&self.path);
+                self.make.remove_unfinished();
             }
         }
     }

@@ -11,7 +11,7 @@ use super::clock::boottime_ns;
 use super::file::RingFile;
 use super::layout::{header as at, state};
 use super::lock::WriterLock;
-use super::make::{Entries, Make, Need, Past, ahead};
+use super::make::{Entries, Make, Need, Past, Place, ahead};
 use super::map::{ReadMap, WriteMap};
 use super::successor::{Successor, give_back};
 use super::words::WordsMut as _;
@@ -141,7 +141,8 @@ pub struct Writer {
     successor_at: u64,
     pub(super) file: RingFile,
     pub(super) make: Make,
-    pub(super) _lock: WriterLock,
+    /// That of the lane; what has no path is nobody else's.
+    pub(super) _lock: Option<WriterLock>,
     pub(super) head: u64,
     pub(super) epoch: u32,
     pub(super) published_in_epoch: bool,
@@ -158,7 +159,7 @@ impl Writer {
     pub(super) fn over(
         file: RingFile,
         make: Make,
-        lock: WriterLock,
+        lock: Option<WriterLock>,
         head: u64,
         epoch: u32,
     ) -> Self {
@@ -317,7 +318,7 @@ impl Writer {
         self.file.ring.read_only()
     }
 
-    /// The ring's file.
+    /// The ring's file; of a ring without a path, what messages call it.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.make.path()
@@ -330,7 +331,10 @@ impl Writer {
     ///
     /// As [`Reader::open`].
     pub fn reader(&self) -> Result<Reader, super::OpenError> {
-        Reader::beside(&self.path(), self.ring())
+        match self.make.place {
+            Place::Named(..) => Reader::beside(&self.path(), self.ring()),
+            Place::Sealed(_) => Reader::beside_sealed(&self.path(), &self.file.file, self.ring()),
+        }
     }
 
     /// Ends in order: readers learn that no record will follow. The history stays.
@@ -378,7 +382,7 @@ impl Writer {
                 if built.catch_up(&self.file, self.head, width) {
                     self.replace(built.file).is_ok()
                 } else {
-                    let _ = fs::remove_file(self.make.unfinished_path());
+                    self.make.remove_unfinished();
                     false
                 }
             }
@@ -446,12 +450,7 @@ impl Writer {
         words.store(at::HEARTBEAT_NS, boottime_ns());
         words.store_release(at::STATE, state::RUNNING);
         if !self.file.installed {
-            let path = self.make.path();
-            let unfinished = self.make.unfinished_path();
-            if let Err(error) = fs::rename(&unfinished, &path) {
-                let _ = fs::remove_file(&unfinished);
-                return Err(failed(&path, "put in place")(error));
-            }
+            self.make.put_in_place()?;
             self.file.installed = true;
         }
         if let Some(old) = self.retire.take() {
