@@ -7,6 +7,7 @@
 //! else may be gone.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use tachograph::record::{Record, RecordHeader, Schema};
 use tachograph::ring::layout::{entry, header as at, record};
@@ -25,7 +26,7 @@ pub enum Slot {
     /// This record was being written when the writer was killed.
     Writing(u64),
     /// This record, with the series that it has.
-    Stable(Record, Living),
+    Stable(Record, Rc<Living>),
 }
 
 impl Slot {
@@ -76,14 +77,14 @@ impl Model {
     }
 
     /// The record has become stable, and is not stated yet.
-    pub fn settle(&mut self, record: Record, living: Living) {
+    pub fn settle(&mut self, record: Record, living: Rc<Living>) {
         let seq = record.header.seq;
         self.given = self.given.max(seq);
         *self.place(seq) = Slot::Stable(record, living);
     }
 
     /// The record has been published.
-    pub fn publish(&mut self, record: Record, living: Living) {
+    pub fn publish(&mut self, record: Record, living: Rc<Living>) {
         assert!(record.header.seq > self.given, "a sequence is given out once");
         self.head = record.header.seq;
         self.settle(record, living);
@@ -99,7 +100,7 @@ impl Model {
     }
 
     /// The records that can be read, with the series that they have.
-    pub fn records(&self) -> impl Iterator<Item = (&Record, &Living)> {
+    pub fn records(&self) -> impl Iterator<Item = (&Record, &Rc<Living>)> {
         self.slots.iter().filter_map(|slot| match slot {
             Slot::Stable(record, living) => Some((record, living)),
             _ => None,
