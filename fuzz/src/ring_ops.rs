@@ -59,6 +59,8 @@ pub enum Op {
     /// The writer dies after so many stores of telling the directory that one series has ended and
     /// others have begun.
     CrashInSync(u16, u8, u16),
+    /// The writer dies, and so does the next one after so many stores of going on in its ring.
+    CrashInStart(u16),
     /// The writer dies while it replaces the ring: before the rename, or before it tells anybody.
     CrashInReplacement(bool),
     /// The writer is dead, and a bit of the file is another.
@@ -114,7 +116,8 @@ impl Op {
             15 => Self::RollOver,
             16 => Self::Kill,
             17 => Self::Close,
-            18 | 19 => Self::Start,
+            18 => Self::Start,
+            19 => Self::CrashInStart(long),
             20 | 21 => Self::Resize(a % 5 + 1, b % 2 == 1, c % 50),
             22..24 => Self::CrashInPublish(long),
             24..26 => Self::CrashInSync(long, e % 5, other),
@@ -147,6 +150,7 @@ impl Op {
             Self::Resize(bits, half, width) => [20, bits - 1, half.into(), width, 0, 0],
             Self::CrashInPublish(stores) => two(22, stores, 0, 0),
             Self::CrashInSync(which, count, stores) => two(24, which, stores, count),
+            Self::CrashInStart(stores) => two(19, stores, 0, 0),
             Self::CrashInReplacement(renamed) => one(26, renamed.into()),
             Self::Flip(part, place, bit) => {
                 let part = Part::ALL.iter().position(|other| *other == part);
@@ -243,7 +247,7 @@ impl Run {
 
     fn apply(&mut self, op: Op) {
         let needs_writer = !matches!(op, Op::Kill | Op::Flip(..) | Op::Truncate(..));
-        let starts = matches!(op, Op::Start | Op::Resize(..));
+        let starts = matches!(op, Op::Start | Op::CrashInStart(_) | Op::Resize(..));
         if needs_writer && !starts && self.writer.is_none() {
             self.start(0);
         }
@@ -281,6 +285,7 @@ impl Run {
                 self.add(count.into());
                 self.crash_in_sync(stores.into());
             }
+            Op::CrashInStart(stores) => self.crash_in_start(stores.into()),
             Op::CrashInReplacement(renamed) => self.crash_in_replacement(renamed),
             Op::Flip(part, place, bit) => self.flip(part, place.into(), bit),
             Op::Truncate(share, grown) => self.truncate(share.into(), grown),
@@ -448,6 +453,25 @@ impl Run {
         self.put(&self.left);
         self.may_live.extend(living.iter().cloned());
         self.must_live.retain(|place| living.contains(place) && !changed.contains(&place.1));
+    }
+
+    fn crash_in_start(&mut self, stores: usize) {
+        self.kill();
+        let (before, head) = (self.words(), self.model.head);
+        let damaged = self.damage(&before).is_any();
+        self.start(0);
+        self.kill();
+        if damaged || [before[at::RING_ID], before[at::RING_ID_HIGH]] != self.ring_id() {
+            return;
+        }
+        let all = ring_stores::start(&self.geometry, &before, &self.left);
+        let stores = stores % (all.len() + 1);
+        self.left = ring_stores::stopped(&before, &all, stores);
+        self.put(&self.left);
+        // The first of them states the newest record, if the former writer did not.
+        if stores == 0 {
+            self.model.head = head;
+        }
     }
 
     fn ring_id(&self) -> [u64; 2] {

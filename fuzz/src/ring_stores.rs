@@ -37,19 +37,30 @@ pub fn publish(geometry: &Geometry, before: &[u64], after: &[u64]) -> Vec<Store>
 
 /// The stores that told the directory of a ring, which stayed in its place, what has changed.
 pub fn sync(geometry: &Geometry, before: &[u64], after: &[u64]) -> Vec<Store> {
-    let [known, all] = [before, after].map(|words| words[at::ENTRY_COUNT] as usize);
+    checked(before, after, directory(geometry, before, after))
+}
+
+/// The stores with which a writer came to a ring without damage and went on in its place.
+pub fn start(geometry: &Geometry, before: &[u64], after: &[u64]) -> Vec<Store> {
+    let mut stores = vec![(at::HEAD, after[at::HEAD])];
+    stores.extend(directory(geometry, before, after));
+    let last = [at::EPOCH, at::PID, at::PID_START, at::HEARTBEAT_NS, at::STATE];
+    stores.extend(last.map(|index| (index, after[index])));
+    checked(before, after, stores)
+}
+
+fn directory(geometry: &Geometry, before: &[u64], after: &[u64]) -> Vec<Store> {
     let changes = before[at::DIRECTORY_CHANGES];
-    let mut stores = Vec::new();
-    let mut store = |index: usize| stores.push((index, after[index]));
-    let lasts = (0..known).map(|index| geometry.entry_word(index) + entry::LAST);
-    lasts.filter(|last| before[*last] != after[*last]).for_each(&mut store);
-    let ends = stores.len();
-    stores.push((at::DIRECTORY_CHANGES, changes.wrapping_add(1)));
     if after[at::DIRECTORY_CHANGES] == changes {
-        assert_eq!(ends, 0, "a change is counted");
-        stores.clear();
-        return checked(before, after, stores);
+        return Vec::new();
     }
+    let [known, all] = [before, after].map(|words| words[at::ENTRY_COUNT] as usize);
+    let lasts = (0..known).map(|index| geometry.entry_word(index) + entry::LAST);
+    let mut stores: Vec<Store> = lasts
+        .filter(|last| before[*last] != after[*last])
+        .map(|last| (last, after[last]))
+        .collect();
+    stores.push((at::DIRECTORY_CHANGES, changes.wrapping_add(1)));
     let mut store = |index: usize| stores.push((index, after[index]));
     for start in (known..all).map(|index| geometry.entry_word(index)) {
         for name in [entry::OBJECT, entry::METRIC] {
@@ -59,7 +70,7 @@ pub fn sync(geometry: &Geometry, before: &[u64], after: &[u64]) -> Vec<Store> {
         (start..=start + entry::LAST).for_each(&mut store);
     }
     [at::ARENA_USED, at::ENTRY_COUNT, at::DIRECTORY_CHANGES].into_iter().for_each(store);
-    checked(before, after, stores)
+    stores
 }
 
 /// The words of the name whose place an entry says; none of it may lie outside.

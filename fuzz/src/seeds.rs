@@ -220,9 +220,11 @@ fn left_rings() -> Vec<(String, Vec<u8>)> {
 }
 
 fn operations() -> Vec<(String, Vec<u8>)> {
-    use Op::{Add, Again, Close, CrashInPublish, CrashInReplacement, CrashInSync, End, Flip};
+    use Op::{
+        Add, Again, Close, CrashInPublish, CrashInReplacement, CrashInStart, CrashInSync, End, Flip,
+    };
     use Op::{Kill, Publish, Replace, Resize, RollOver, Start, Truncate};
-    let stories: [(&str, &[Op]); 12] = [
+    let stories: [(&str, &[Op]); 13] = [
         ("steady", &[Publish(12, false), Add(3), Publish(7, false), End(0), Publish(2, true)]),
         ("churn", &[Add(5), Publish(3, false), Replace(2), Again(1), Publish(3, false), Start]),
         ("roll-over", &[Publish(9, false), RollOver, Publish(3, false), Close, Start]),
@@ -251,6 +253,19 @@ fn operations() -> Vec<(String, Vec<u8>)> {
                 CrashInSync(2, 1, 10),
                 Publish(2, false),
                 CrashInSync(0, 0, 2),
+            ],
+        ),
+        (
+            "crash-in-start",
+            &[
+                Publish(9, false),
+                CrashInPublish(10),
+                CrashInStart(0),
+                CrashInStart(1),
+                CrashInStart(3),
+                CrashInSync(0, 1, 3),
+                CrashInStart(2),
+                Publish(1, false),
             ],
         ),
         (
