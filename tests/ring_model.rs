@@ -13,7 +13,7 @@ use bodies::ring_ops::{Op, apply};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn ring_agrees_with_the_model_after_every_operation(

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use tachograph::record::{Record, RecordHeader, Schema};
 use tachograph::ring::layout::{entry, header as at, record};
-use tachograph::ring::{Geometry, ReadError, Ring, Words, WordsMut as _, heap_words};
+use tachograph::ring::{Geometry, Indexed, ReadError, Ring, Words};
 
 use super::ring_stores;
 
@@ -212,11 +212,32 @@ impl Damage {
     }
 }
 
-/// A ring on the heap with these words; `None` if they are none.
-pub fn ring_of(words: &[u64]) -> Option<Ring<Box<[std::sync::atomic::AtomicU64]>>> {
-    let heap = heap_words(words.len());
-    heap.store_all(0, words);
-    Ring::decode(heap).ok()
+/// The words of a file as they were at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'a>(&'a [u64]);
+
+impl Words for Image<'_> {
+    type Span<'a>
+        = Indexed<'a, Self>
+    where
+        Self: 'a;
+
+    fn span(&self, start: usize, len: usize) -> Indexed<'_, Self> {
+        Indexed::new(self, start, len)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn load(&self, index: usize) -> u64 {
+        self.0.get(index).copied().unwrap_or(0)
+    }
+}
+
+/// The ring that these words are; `None` if they are none.
+pub fn ring_of(words: &[u64]) -> Option<Ring<Image<'_>>> {
+    Ring::decode(Image(words)).ok()
 }
 
 /// The words of a slot that `found` has, as the record `seq`.

@@ -14,8 +14,8 @@ use std::time::Duration;
 use tachograph::record::{Record, RecordHeader, Schema};
 use tachograph::ring::layout::{WORD, entry, header as at};
 use tachograph::ring::{
-    Before, Geometry, Opening, ReadError, Reader, Ring, RunDir, Wait, Words, Writer, WriterOptions,
-    audit, open_untrusted,
+    Before, Geometry, Opening, PreadWords, ReadError, Reader, Ring, RunDir, Wait, Words, Writer,
+    WriterOptions, audit, open_untrusted,
 };
 
 use super::input::Input;
@@ -24,7 +24,7 @@ use super::ring_examine::expected;
 use super::ring_model::{
     Damage, Living, Model, Slot, copy, covering, living, record_at, record_in, ring_of,
 };
-use super::ring_stores;
+use super::ring_stores::{self, Store};
 
 /// Most operations of one input: a failure of more can be told with fewer.
 const OPS_MAX: usize = 40;
@@ -392,18 +392,26 @@ impl Run {
     }
 
     fn words(&self) -> Vec<u64> {
-        let bytes = fs::read(&self.path).expect("the ring can be read");
-        let words = bytes.chunks_exact(8).map(|chunk| chunk.try_into().expect("8 bytes"));
-        words.map(u64::from_le_bytes).collect()
+        let file = File::open(&self.path).expect("the ring can be opened");
+        let file = PreadWords::of(file).expect("it can be looked at");
+        let mut words = vec![0; file.len()];
+        file.copy(0, &mut words);
+        words
     }
 
     fn file(&self) -> File {
         OpenOptions::new().write(true).open(&self.path).expect("the ring can be opened")
     }
 
-    fn put(&self, words: &[u64]) {
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        self.file().write_all_at(&bytes, 0).expect("the ring can be written to");
+    /// Takes back what the writer has stored since the first `stores` of `all`.
+    fn stop(&mut self, before: &[u64], all: &[Store], stores: usize) {
+        let words = ring_stores::stopped(before, all, stores);
+        let file = self.file();
+        for (index, _) in all {
+            let bytes = words[*index].to_le_bytes();
+            file.write_all_at(&bytes, *index as u64 * WORD).expect("it is in the file");
+        }
+        self.left = words;
     }
 
     fn crash_in_publish(&mut self, stores: usize) {
@@ -417,8 +425,7 @@ impl Run {
         }
         let all = ring_stores::publish(&self.geometry, &before, &self.left);
         let stores = stores % (all.len() + 1);
-        self.left = ring_stores::stopped(&before, &all, stores);
-        self.put(&self.left);
+        self.stop(&before, &all, stores);
         // The last stores are the slot's state, the head, the heartbeat and the futex word.
         self.model = model;
         let seq = record.header.seq;
@@ -449,8 +456,7 @@ impl Run {
             return;
         }
         let all = ring_stores::sync(&self.geometry, &before, &self.left);
-        self.left = ring_stores::stopped(&before, &all, stores % (all.len() + 1));
-        self.put(&self.left);
+        self.stop(&before, &all, stores % (all.len() + 1));
         self.may_live.extend(living.iter().cloned());
         self.must_live.retain(|place| living.contains(place) && !changed.contains(&place.1));
     }
@@ -466,8 +472,7 @@ impl Run {
         }
         let all = ring_stores::start(&self.geometry, &before, &self.left);
         let stores = stores % (all.len() + 1);
-        self.left = ring_stores::stopped(&before, &all, stores);
-        self.put(&self.left);
+        self.stop(&before, &all, stores);
         // The first of them states the newest record, if the former writer did not.
         if stores == 0 {
             self.model.head = head;
@@ -728,10 +733,8 @@ impl Run {
             self.meet(self.ring_id());
             self.check_left();
         } else {
-            let ring = ring_of(&self.words()).expect("a writer's ring");
-            self.meet(ring.header().ring_id);
-            self.check_living(&ring);
-            self.check_ring(&ring);
+            let id = self.writer().ring().header().ring_id;
+            self.meet(id);
             self.follow();
         }
         self.checked = (self.model.clone(), self.id);
@@ -748,10 +751,8 @@ impl Run {
     fn follow(&mut self) {
         let id = self.writer().ring().header().ring_id;
         let told = std::mem::replace(&mut self.told, true);
-        let Some(mut reader) = self.reader.take() else {
-            self.reader = Some(Reader::open(&self.path).expect("the ring opens"));
-            return;
-        };
+        let open = || Reader::open(&self.path).expect("the ring opens");
+        let mut reader = self.reader.take().unwrap_or_else(open);
         let replaced = reader.ring().header().ring_id != id;
         if replaced {
             let waited = reader.wait(u64::MAX, Duration::ZERO);
@@ -778,17 +779,6 @@ impl Run {
         self.reader = Some(reader);
     }
 
-    fn check_living<W: Words>(&self, ring: &Ring<W>) {
-        let directory = ring.directory();
-        let mut named: Living = directory
-            .iter()
-            .filter(|entry| entry.lives())
-            .map(|entry| (entry.series.object.to_string(), entry.column))
-            .collect();
-        named.sort_unstable();
-        assert_eq!(named, living(&self.schema));
-    }
-
     fn check_ring<W: Words>(&self, ring: &Ring<W>) {
         let model = &self.model;
         assert_eq!(ring.head(), model.head);
@@ -797,9 +787,11 @@ impl Run {
             let found = ring.read_into(seq, &mut record).map(|()| &record);
             assert_eq!(found, model.expected(seq), "{seq}, head {}", model.head);
         }
+        // By the directory, and in it those that live.
         let directory = ring.directory();
-        for (record, living) in model.records() {
-            let seq = record.header.seq;
+        let living = std::iter::once((u64::MAX, &self.living));
+        let records = model.records().map(|(record, living)| (record.header.seq, living));
+        for (seq, living) in records.chain(living) {
             let covering = directory.iter().filter(|entry| entry.covers(seq));
             let mut covering: Vec<(&str, usize)> =
                 covering.map(|entry| (&*entry.series.object, entry.column)).collect();

@@ -82,7 +82,7 @@ pub fn name_words(geometry: &Geometry, place: u64) -> std::ops::Range<usize> {
 
 fn checked(before: &[u64], after: &[u64], stores: Vec<Store>) -> Vec<Store> {
     let explained = stopped(before, &stores, stores.len());
-    let unexplained = (0..after.len()).find(|index| explained[*index] != after[*index]);
-    assert_eq!(unexplained, None, "a word that no store explains");
+    let unexplained = || (0..after.len()).find(|index| explained[*index] != after[*index]);
+    assert!(explained == after, "no store explains the word {:?}", unexplained());
     stores
 }
