@@ -196,7 +196,7 @@ fn rings_come_go_are_replaced_and_refused_without_hurting_others() {
     fs::copy(at("mill.ring"), at("open.ring")).expect("copied");
     fs::set_permissions(at("open.ring"), fs::Permissions::from_mode(0o666)).expect("ours");
     fs::copy(at("mill.ring"), at("host.ring")).expect("copied");
-    fs::copy(at("mill.ring"), at("an odd name.ring")).expect("copied");
+    fs::copy(at("mill.ring"), at("an odd\nname.ring")).expect("copied");
     symlink(at("mill.ring"), at("link.ring")).expect("linked");
     fs::create_dir(at("directory.ring")).expect("created");
     let rings = rings_once(&mut server, "six refused ones", |rings| {
@@ -208,7 +208,7 @@ fn rings_come_go_are_replaced_and_refused_without_hurting_others() {
         ("none.ring", "not a ring"),
         ("open.ring", "everybody may write to it"),
         ("host.ring", "a recorder's lane has it"),
-        ("an odd name.ring", "other characters"),
+        ("an odd\nname.ring", "other characters"),
         ("link.ring", "symbolic link"),
         ("directory.ring", "not a regular file"),
     ] {
@@ -240,7 +240,8 @@ fn rings_come_go_are_replaced_and_refused_without_hurting_others() {
 
     let ended = server.end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    for name in ["none.ring", "open.ring", "host.ring", "link.ring", "directory.ring"] {
+    let odd = "an odd\\nname.ring";
+    for name in ["none.ring", "open.ring", "host.ring", "link.ring", "directory.ring", odd] {
         let told = |line: &&str| line.contains("WARN") && line.contains(&format!("{name} is not"));
         assert_eq!(ended.err.lines().filter(told).count(), 1, "{name}: {ended:?}");
     }

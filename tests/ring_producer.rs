@@ -302,6 +302,14 @@ fn saved_part_of_an_applications_ring_is_an_applications() {
 }
 
 #[test]
+fn producer_and_its_series_may_go_to_another_thread() {
+    let dir = ShmDir::new();
+    let mut shop = Shop::open(&dir);
+    let head = thread::spawn(move || shop.publish(1, 1.0, 1)).join().expect("it does not panic");
+    assert_eq!(head, 1);
+}
+
+#[test]
 fn depth_is_said_in_records_or_in_time() {
     let every = WriterOptions::every(Duration::from_millis(10));
     assert_eq!((every.depth_records, every.mode), (3600, 0o644));

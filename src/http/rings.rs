@@ -1,5 +1,6 @@
 //! The rings that are served beside one another: found in directories, followed, left when they go.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
@@ -108,18 +109,19 @@ impl Rings {
             }
         }
         for gone in look.before {
-            tracing::info!("the ring {} is gone", gone.path.display());
+            tracing::info!("the ring {} is gone", printable(&gone.path.to_string_lossy()));
         }
         for Refused { path, reason } in &found.refused {
             if !before.refused.iter().any(|known| (&known.path, &known.reason) == (path, reason)) {
                 count(&self.counters.rings_refused);
+                let (path, reason) = (printable(path), printable(reason));
                 tracing::warn!("{path} is not served: {reason}");
             }
         }
         if found.left_out > 0 && before.left_out == 0 {
             count(&self.counters.rings_left_out);
             tracing::warn!(
-                "there are more rings than the {RINGS_MAX} that are served at one time: {} are left out",
+                "{} files are left out: {RINGS_MAX} rings are served, and {REFUSED_MAX} told why not",
                 found.left_out
             );
         }
@@ -180,26 +182,27 @@ impl Look<'_> {
     }
 }
 
-/// The names of the rings in a directory, sorted, and how many files were not even looked at.
+/// The names of the rings in a directory, sorted, and 1 if there are so many files that not all were
+/// looked at.
 fn names_in(dir: &Path) -> io::Result<(Vec<String>, u64)> {
-    let (mut names, mut looked) = (Vec::new(), 0);
-    for entry in fs::read_dir(dir)? {
-        if looked == DIRECTORY_NAMES_MAX {
-            return Ok((names, 1));
+    let (mut names, mut more) = (Vec::new(), 0);
+    for (index, entry) in fs::read_dir(dir)?.enumerate() {
+        if index == DIRECTORY_NAMES_MAX {
+            more = 1;
+            break;
         }
-        looked += 1;
         let name = entry?.file_name();
         let name = name.to_str().and_then(|name| name.strip_suffix(".ring"));
         names.extend(name.filter(|name| !name.is_empty()).map(str::to_owned));
     }
     names.sort_unstable();
-    Ok((names, 0))
+    Ok((names, more))
 }
 
 impl Served {
     fn open(name: &str, path: &Path) -> Result<Self, OpenError> {
         let reader = Reader::open(path)?;
-        tracing::debug!("serving the ring {}", path.display());
+        tracing::debug!("serving the ring {}", printable(&path.to_string_lossy()));
         Ok(Self {
             name: name.to_owned(),
             path: path.to_owned(),
@@ -212,7 +215,8 @@ impl Served {
     fn refresh(&self) -> Result<(), OpenError> {
         if self.reader.borrow_mut().refresh()? {
             self.uid.set(owner(&self.path));
-            tracing::info!("following the ring {} to a new file", self.path.display());
+            let path = self.path.to_string_lossy();
+            tracing::info!("following the ring {} to a new file", printable(&path));
         }
         Ok(())
     }
@@ -248,6 +252,15 @@ impl Served {
             uid: self.uid.get(),
             path: self.path.display().to_string(),
         }
+    }
+}
+
+/// A text for the log, where it must not begin another line: files may be named by anybody.
+fn printable(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        text.escape_debug().to_string().into()
+    } else {
+        text.into()
     }
 }
 

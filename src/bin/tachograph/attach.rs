@@ -17,8 +17,8 @@ pub(crate) fn path(common: &Common, lane: &str) -> anyhow::Result<PathBuf> {
         return Ok(path);
     }
     let further = config::ring_dirs(common)?;
-    let further = further.iter().map(|dir| dir.join(format!("{lane}.ring")));
-    Ok(further.into_iter().find(|further| further.exists()).unwrap_or(path))
+    let mut further = further.iter().map(|dir| dir.join(format!("{lane}.ring")));
+    Ok(further.find(|further| further.exists()).unwrap_or(path))
 }
 
 /// A reader of the ring.

@@ -91,14 +91,18 @@ fn readers(common: &Common, lane: Option<&str>) -> anyhow::Result<Vec<(String, R
         for name in dir.lanes().unwrap_or_default() {
             let path = dir.ring(&name);
             if readers.iter().any(|(known, _)| *known == name) {
-                let path = path.display();
+                let path = path.to_string_lossy();
+                let path = show::name(&path);
                 log::tell(format_args!("{path} is left out: there is another ring of this name"));
                 continue;
             }
             match Reader::open(&path) {
                 // It has gone since the directory was read.
                 Err(OpenError::Missing(_)) => {}
-                Err(error) => log::tell(format_args!("left out: {error}")),
+                Err(error) => {
+                    let error = error.to_string();
+                    log::tell(format_args!("left out: {}", show::name(&error)));
+                }
                 Ok(reader) => readers.push((name, reader)),
             }
         }

@@ -131,13 +131,11 @@ pub(crate) fn run_dir(common: &Common) -> anyhow::Result<Option<PathBuf>> {
 
 /// Where else rings are looked for, for commands that need no other setting.
 pub(crate) fn ring_dirs(common: &Common) -> anyhow::Result<Vec<PathBuf>> {
-    match &common.ring_dirs[..] {
-        [] => checked(read(common.config.as_deref())?.ring_dirs),
-        dirs => checked(dirs.to_vec()),
-    }
+    choose_ring_dirs(common, read(common.config.as_deref())?.ring_dirs)
 }
 
-fn checked(ring_dirs: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+fn choose_ring_dirs(common: &Common, file: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    let ring_dirs = if common.ring_dirs.is_empty() { file } else { common.ring_dirs.clone() };
     if ring_dirs.len() > RING_DIRS_MAX {
         bail!("there are {} ring_dirs; {RING_DIRS_MAX} is the most", ring_dirs.len());
     }
@@ -229,13 +227,9 @@ fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Setting
     let limits = limits(&serve, &file.http)?;
     let log = common.log.clone().or(file.log).unwrap_or_else(|| LOG_DEFAULT.to_owned());
     let log = log::level(&log).map_err(anyhow::Error::msg)?;
-    let ring_dirs = match &common.ring_dirs[..] {
-        [] => checked(file.ring_dirs)?,
-        dirs => checked(dirs.to_vec())?,
-    };
     Ok(Settings {
-        ring_dirs,
         run_dir: common.run_dir.clone().or(file.run_dir),
+        ring_dirs: choose_ring_dirs(common, file.ring_dirs)?,
         log,
         lanes,
         mlock: file.mlock.unwrap_or(false),
