@@ -9,7 +9,8 @@
 #[path = "../fuzz/src/lib.rs"]
 mod bodies;
 
-use bodies::ring_ops::{Op, apply};
+use bodies::ring_op::Op;
+use bodies::ring_ops::apply;
 use proptest::prelude::*;
 
 proptest! {

@@ -14,6 +14,7 @@ pub mod ring_file;
 pub mod ring_header;
 pub mod ring_model;
 pub mod ring_mutating;
+pub mod ring_op;
 pub mod ring_ops;
 pub mod ring_recover;
 pub mod ring_scan;

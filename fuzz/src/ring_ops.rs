@@ -24,142 +24,13 @@ use super::ring_examine::expected;
 use super::ring_model::{
     Damage, Living, Model, Slot, copy, covering, living, record_at, record_in, ring_of,
 };
+use super::ring_op::{Op, Part};
 use super::ring_stores::{self, Store};
 
 /// Most operations of one input: a failure of more can be told with fewer.
 const OPS_MAX: usize = 40;
 /// Most series that live.
 const LIVING_MAX: usize = 120;
-
-/// What happens to the ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// Publishes this many records; the wall clock is set back before the first.
-    Publish(u8, bool),
-    /// Adds this many series.
-    Add(u8),
-    /// Ends one of the living series.
-    End(u16),
-    /// Ends one, and at once another one takes its column.
-    Replace(u16),
-    /// Ends one, and at once another one has its names.
-    Again(u16),
-    /// Adds so many series that they have no room.
-    RollOver,
-    /// The writer dies between two operations.
-    Kill,
-    /// The writer closes in order.
-    Close,
-    /// The writer dies, and another one goes on.
-    Start,
-    /// The writer is started again with another depth, interval and width.
-    Resize(u8, bool, u8),
-    /// The writer dies after so many stores of publishing a record.
-    CrashInPublish(u16),
-    /// The writer dies after so many stores of telling the directory that one series has ended and
-    /// others have begun.
-    CrashInSync(u16, u8, u16),
-    /// The writer dies, and so does the next one after so many stores of going on in its ring.
-    CrashInStart(u16),
-    /// The writer dies while it replaces the ring: before the rename, or before it tells anybody.
-    CrashInReplacement(bool),
-    /// The writer is dead, and a bit of the file is another.
-    Flip(Part, u16, u16),
-    /// The writer is dead, and so many 65536ths of the file are left; the rest may be grown again.
-    Truncate(u16, bool),
-}
-
-/// Where a bit is flipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "named as in the format's description")]
-pub enum Part {
-    Immutable,
-    Published,
-    Lifecycle,
-    Entry,
-    Arena,
-    State,
-    Header,
-    Payload,
-    Anywhere,
-}
-
-impl Part {
-    const ALL: [Self; 9] = [
-        Self::Immutable,
-        Self::Published,
-        Self::Lifecycle,
-        Self::Entry,
-        Self::Arena,
-        Self::State,
-        Self::Header,
-        Self::Payload,
-        Self::Anywhere,
-    ];
-}
-
-impl Op {
-    /// The bytes that one operation takes.
-    pub const BYTES: usize = 6;
-
-    /// The operation that these bytes mean.
-    pub fn of(bytes: [u8; Self::BYTES]) -> Self {
-        let [code, a, b, c, d, e] = bytes;
-        let (long, other) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
-        match code % 32 {
-            0..8 => Self::Publish(a % 12 + 1, b >= 192),
-            8..10 => Self::Add(a % 5 + 1),
-            10 => Self::Add(a % 40 + 1),
-            11 => Self::End(long),
-            12 | 13 => Self::Replace(long),
-            14 => Self::Again(long),
-            15 => Self::RollOver,
-            16 => Self::Kill,
-            17 => Self::Close,
-            18 => Self::Start,
-            19 => Self::CrashInStart(long),
-            20 | 21 => Self::Resize(a % 5 + 1, b % 2 == 1, c % 50),
-            22..24 => Self::CrashInPublish(long),
-            24..26 => Self::CrashInSync(long, e % 5, other),
-            26 => Self::CrashInReplacement(a % 2 == 1),
-            27..31 => Self::Flip(Part::ALL[usize::from(e) % Part::ALL.len()], long, other),
-            _ => Self::Truncate(long, c % 2 == 1),
-        }
-    }
-}
-
-impl Op {
-    /// The bytes that mean this operation.
-    pub fn bytes(self) -> [u8; Self::BYTES] {
-        let two = |code, long: u16, other: u16, last| {
-            let ([a, b], [c, d]) = (long.to_le_bytes(), other.to_le_bytes());
-            [code, a, b, c, d, last]
-        };
-        let one = |code, a: u8| [code, a, 0, 0, 0, 0];
-        match self {
-            Self::Publish(count, back) => [0, count - 1, if back { 192 } else { 0 }, 0, 0, 0],
-            Self::Add(count @ 1..=5) => one(8, count - 1),
-            Self::Add(count) => one(10, count - 1),
-            Self::End(which) => two(11, which, 0, 0),
-            Self::Replace(which) => two(12, which, 0, 0),
-            Self::Again(which) => two(14, which, 0, 0),
-            Self::RollOver => one(15, 0),
-            Self::Kill => one(16, 0),
-            Self::Close => one(17, 0),
-            Self::Start => one(18, 0),
-            Self::Resize(bits, half, width) => [20, bits - 1, half.into(), width, 0, 0],
-            Self::CrashInPublish(stores) => two(22, stores, 0, 0),
-            Self::CrashInSync(which, count, stores) => two(24, which, stores, count),
-            Self::CrashInStart(stores) => two(19, stores, 0, 0),
-            Self::CrashInReplacement(renamed) => one(26, renamed.into()),
-            Self::Flip(part, place, bit) => {
-                let part = Part::ALL.iter().position(|other| *other == part);
-                two(27, place, bit, part.unwrap_or(0) as u8)
-            }
-            Self::Truncate(share, grown) => two(31, share, grown.into(), 0),
-        }
-    }
-}
 
 /// Applies the operations of an input.
 pub fn run(input: &[u8]) {
@@ -222,7 +93,7 @@ impl Run {
         let opening = Opening::of(&dir, "host").expect("the lane is free");
         let options = WriterOptions { interval, depth_records: slot_count, mode: 0o600 };
         let (writer, _) = opening.start(&options, &mut schema).expect("there is room");
-        let geometry = *writer.ring().geometry();
+        let (geometry, id) = (*writer.ring().geometry(), writer.ring().header().ring_id);
         Self {
             path: dir.ring("host"),
             dir,
@@ -238,7 +109,7 @@ impl Run {
             geometry,
             may_live: BTreeSet::new(),
             must_live: BTreeSet::new(),
-            id: [0; 2],
+            id,
             told: true,
             names: 1,
             clock_ns: 1 << 40,
@@ -342,6 +213,15 @@ impl Run {
                 self.living = Rc::new(living(&self.schema));
             }
             writer.sync(&mut self.schema).expect("there is room in the end");
+            let id = writer.ring().header().ring_id;
+            self.meet(id);
+        }
+    }
+
+    /// What was half written in one file is not taken over into the next.
+    fn meet(&mut self, id: [u64; 2]) {
+        if std::mem::replace(&mut self.id, id) != id {
+            self.model.forget_half_written();
         }
     }
 
@@ -420,7 +300,7 @@ impl Run {
         let record = self.publish();
         let living = self.living.clone();
         self.kill();
-        if ring_of(&before).map(|ring| ring.header().ring_id) != Some(self.ring_id()) {
+        if ring_id(&before) != ring_id(&self.left) {
             return;
         }
         let all = ring_stores::publish(&self.geometry, &before, &self.left);
@@ -452,7 +332,7 @@ impl Run {
             .collect();
         self.sync();
         self.kill();
-        if ring_of(&before).map(|ring| ring.header().ring_id) != Some(self.ring_id()) {
+        if ring_id(&before) != ring_id(&self.left) {
             return;
         }
         let all = ring_stores::sync(&self.geometry, &before, &self.left);
@@ -467,7 +347,7 @@ impl Run {
         let damaged = self.damage(&before).is_any();
         self.start(0);
         self.kill();
-        if damaged || [before[at::RING_ID], before[at::RING_ID_HIGH]] != self.ring_id() {
+        if damaged || ring_id(&before) != ring_id(&self.left) {
             return;
         }
         let all = ring_stores::start(&self.geometry, &before, &self.left);
@@ -479,19 +359,15 @@ impl Run {
         }
     }
 
-    fn ring_id(&self) -> [u64; 2] {
-        [self.left[at::RING_ID], self.left[at::RING_ID_HIGH]]
-    }
-
     fn crash_in_replacement(&mut self, renamed: bool) {
-        let before = self.words();
+        let (before, model) = (self.words(), self.model.clone());
         let living: BTreeSet<Place> = living(&self.schema).into_iter().collect();
         let kept = self.dir.path().join("kept");
         fs::hard_link(&self.path, &kept).expect("a second name");
         self.outgrow();
         self.sync();
         self.kill();
-        let replaced = [before[at::RING_ID], before[at::RING_ID_HIGH]] != self.ring_id();
+        let replaced = ring_id(&before) != ring_id(&self.left);
         if replaced {
             // The old file as it was before anybody was told.
             let old = OpenOptions::new().write(true).open(&kept).expect("the old ring");
@@ -506,6 +382,7 @@ impl Run {
             fs::rename(&self.path, &unfinished).expect("the new ring is not in place yet");
             fs::rename(&kept, &self.path).expect("the old ring still is");
             self.leave();
+            (self.model, self.id) = (model, ring_id(&before));
             self.must_live = living.clone();
             self.may_live = living;
         } else {
@@ -553,26 +430,26 @@ impl Run {
         let kept = (len * share) >> 16;
         file.set_len(kept).expect("a file can be cut");
         if let Ok(slow) = &slow {
-            for seq in self.model.near() {
-                let found = copy(slow, seq);
-                if slow.words().failed() {
-                    break;
-                }
-                self.check_untouched(seq, found.as_ref());
-            }
+            self.check_cut(slow);
         }
         if grown {
             file.set_len(len).expect("a file can grow");
         }
     }
 
-    /// What can still be read of a file that is being cut is the truth, except in the slot where the
-    /// cut is.
-    fn check_untouched(&self, seq: u64, found: Option<&Record>) {
+    /// What can still be read of a file that is being cut is the truth, up to the slot where the cut
+    /// is; then the reader says that it has failed.
+    fn check_cut(&self, ring: &Ring<PreadWords>) {
         let damage = self.damage(&self.words());
-        let slot = seq & (self.geometry.slot_count - 1);
-        if let Some(found) = found.filter(|_| !damage.slots.contains(&slot)) {
-            assert_eq!(self.model.expected(seq), Ok(found), "{seq}");
+        for seq in self.model.near() {
+            let found = copy(ring, seq);
+            if ring.words().failed() {
+                return;
+            }
+            let slot = seq & (self.geometry.slot_count - 1);
+            if let Some(found) = found.filter(|_| !damage.slots.contains(&slot)) {
+                assert_eq!(self.model.expected(seq), Ok(&found), "{seq}");
+            }
         }
     }
 
@@ -613,6 +490,7 @@ impl Run {
             }
             before => panic!("{before:?}"),
         }
+        self.id = writer.ring().header().ring_id;
         self.writer = Some(writer);
         self.living = Rc::new(living(&self.schema));
     }
@@ -679,17 +557,16 @@ impl Run {
         let mut lost = 0;
         for (record, living) in &sound {
             let seq = record.header.seq;
-            match copy(&ring, seq) {
-                Some(found) => assert_eq!(&found, *record, "{seq}"),
-                None => lost += u64::from(room(seq)),
-            }
-            if copy(&ring, seq).is_some() {
-                let now = covering(&ring, seq);
-                let was = self.undamaged_living(&before, damage, seq);
-                assert!(was.iter().all(|place| now.contains(place)), "{was:?} of {now:?}");
-                if !damage.is_in_directory() {
-                    assert_eq!(now, ***living, "{seq}");
-                }
+            let Some(found) = copy(&ring, seq) else {
+                lost += u64::from(room(seq));
+                continue;
+            };
+            assert_eq!(&found, *record, "{seq}");
+            let now = covering(&ring, seq);
+            let was = self.undamaged_living(&before, damage, seq);
+            assert!(was.iter().all(|place| now.contains(place)), "{was:?} of {now:?}");
+            if !damage.is_in_directory() {
+                assert_eq!(now, ***living, "{seq}");
             }
         }
         assert!(lost <= damage.lost_max(), "{lost} undamaged records lost, {damage:?}");
@@ -730,21 +607,11 @@ impl Run {
 
     fn check(&mut self) {
         if self.writer.is_none() {
-            self.meet(self.ring_id());
             self.check_left();
         } else {
-            let id = self.writer().ring().header().ring_id;
-            self.meet(id);
             self.follow();
         }
         self.checked = (self.model.clone(), self.id);
-    }
-
-    /// What was half written in one file is not taken over into the next.
-    fn meet(&mut self, id: [u64; 2]) {
-        if std::mem::replace(&mut self.id, id) != id {
-            self.model.forget_half_written();
-        }
     }
 
     /// The attached reader learns that its file was replaced, still reads it, and follows.
@@ -819,25 +686,25 @@ impl Run {
             return;
         };
         assert!(!damage.whole_file, "damage to the header is found");
-        if !damage.is_any() {
-            self.check_ring_left(&ring, &damage);
-            return;
-        }
         self.check_ring_left(&ring, &damage);
         let audit = audit(&ring);
         assert!(audit.damaged_entries >= damage.entries_named, "{audit:?}");
-        if let (Some(slot), false) = (damage.slots.first(), damage.head) {
-            // A state that a writer with this head leaves nowhere is named.
-            let state = found[self.geometry.slot_word(*slot)];
-            let (seq, head) = (state.div_ceil(2), self.model.head);
-            let possible = match state % 2 {
-                _ if state == 0 => true,
-                _ if seq % self.geometry.slot_count != *slot => false,
-                0 => seq <= head + 1 && seq + self.geometry.slot_count > head,
-                _ => seq == head + 1,
-            };
-            let named = audit.damaged_slots > 0 || audit.found_head != audit.stated_head;
-            assert!(possible || damage.states != 1 || named, "{audit:?}");
+        let named = audit.damaged_slots > 0 || audit.found_head != audit.stated_head;
+        let alone = damage.states == 1 && !damage.head;
+        let impossible = damage.slots.iter().any(|slot| !self.can_be_left(*slot, &found));
+        assert!(named || !alone || !impossible, "{audit:?}");
+    }
+
+    /// Whether a writer with the model's head can leave the slot so.
+    fn can_be_left(&self, slot: u64, found: &[u64]) -> bool {
+        let (slots, head) = (self.geometry.slot_count, self.model.head);
+        let state = found[self.geometry.slot_word(slot)];
+        let seq = state.div_ceil(2);
+        match state % 2 {
+            _ if state == 0 => true,
+            _ if seq % slots != slot => false,
+            0 => seq <= head + 1 && seq + slots > head,
+            _ => seq == head + 1,
         }
     }
 
@@ -852,6 +719,9 @@ impl Run {
             let found = copy(ring, seq);
             let by_the_page = expected(ring.geometry(), ring.words(), seq);
             assert_eq!(ring.read(seq, |_| ()), by_the_page, "{seq}");
+            if !damage.is_any() {
+                assert_eq!(by_the_page, model.expected(seq).map(drop), "{seq}");
+            }
             let untouched = !damage.slots.contains(&(seq & (model.slot_count() - 1)));
             if untouched {
                 assert_eq!(found.as_ref(), model.expected(seq).ok(), "{seq}");
@@ -865,4 +735,8 @@ impl Run {
             }
         }
     }
+}
+
+fn ring_id(words: &[u64]) -> [u64; 2] {
+    [words[at::RING_ID], words[at::RING_ID_HIGH]]
 }

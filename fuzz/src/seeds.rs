@@ -8,7 +8,7 @@ use tachograph::ring::{Geometry, Words as _, WordsMut as _, heap_words};
 
 use super::ring_examine::Asked;
 use super::ring_file::{self, Shape};
-use super::ring_ops::{Op, Part};
+use super::ring_op::{Op, Part};
 use super::ring_recover::Task;
 use super::ring_sound::Sound;
 use super::{proc_parsers, ring_header, ring_mutating};
