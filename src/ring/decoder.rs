@@ -134,7 +134,8 @@ impl<W: Words> Ring<W> {
             .map_err(|error| self.diagnose(slot, seq, error))
     }
 
-    /// Runs `f` on the newest record in place, as [`Ring::read`] does; `None` when there is none.
+    /// Runs `f` on the newest record in place, as [`Ring::read`] does; `None` when there is none. Where
+    /// the newest one is damaged, or was lost with its writer, the one before it stands for it.
     ///
     /// `f` runs again, a bounded number of times, when the writer laps the ring in the time that one
     /// run takes.
