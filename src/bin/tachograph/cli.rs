@@ -9,8 +9,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tachograph::sample::{SOURCES, Selection};
 
-use crate::moment::Moment;
-use crate::{config, log};
+use super::moment::Moment;
+use super::{config, log};
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cli;
+use super::cli;
 
 /// Numbers from here on are milliseconds since 1970 and not seconds: as seconds they would be beyond
 /// the year 5138, as milliseconds they begin in 1973.

@@ -15,8 +15,8 @@ use serde::Deserialize;
 use tachograph::http::Limits;
 use tachograph::sample::{Roots, Sampling};
 
-use crate::cli::{self, Common, RunFlags, ServeFlags};
-use crate::log;
+use super::cli::{self, Common, RunFlags, ServeFlags};
+use super::log;
 use lane::{LaneFlags, LaneKeys, Pace};
 use watched::{CgroupKeys, DatastoreKeys, FilesystemKeys, TextfileKeys, Watched};
 
@@ -51,7 +51,7 @@ pub(crate) struct Settings {
 /// The configuration file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub(crate) struct File {
     run_dir: Option<PathBuf>,
     #[serde(default)]
     ring_dirs: Vec<PathBuf>,
@@ -185,7 +185,7 @@ fn read(path: Option<&Path>) -> anyhow::Result<File> {
 }
 
 /// What the text of a file says, or in one line what is wrong where.
-fn parse(text: &str) -> anyhow::Result<File> {
+pub(crate) fn parse(text: &str) -> anyhow::Result<File> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
         let wrong = error.message().lines().collect::<Vec<_>>().join("; ");
         let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
@@ -198,7 +198,8 @@ fn parse(text: &str) -> anyhow::Result<File> {
     })
 }
 
-fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Settings> {
+/// The settings that a file and flags give, flags first.
+pub(crate) fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Result<Settings> {
     let RunFlags { record, serve } = flags;
     let defaults = Roots::default();
     let roots = Roots {

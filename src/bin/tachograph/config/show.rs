@@ -5,11 +5,11 @@ use std::path::Path;
 
 use tachograph::sample::Filter;
 
+use super::super::show;
 use super::{Depth, LANE, Lane, Settings, ThreadSettings};
-use crate::show;
 
 impl Settings {
-    pub(super) fn write_toml(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write_toml(&self, out: &mut impl Write) -> io::Result<()> {
         let Self { run_dir, ring_dirs, log, lanes, mlock, roots, watched, .. } = self;
         let Self { listen, limits, .. } = self;
         match run_dir {
