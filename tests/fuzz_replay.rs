@@ -1,11 +1,13 @@
 //! What the fuzzer begins with, and what it has found, holds without the fuzzer too.
 //!
 //! Every file in `fuzz/seeds` goes through the body of its target. Most are made by
-//! `fuzz/src/seeds.rs`; a file there that is not is an input that once failed. After a change of the
-//! generator, `TACHOGRAPH_WRITE_SEEDS=1 cargo test --test fuzz_replay` writes them anew.
+//! `fuzz/src/seeds.rs`, which `cargo run --manifest-path fuzz/Cargo.toml --bin seeds` writes anew; a
+//! file there that is not is an input that once failed.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 #[allow(unreachable_pub, missing_docs, reason = "a library of its own, included as a module")]
 #[path = "../fuzz/src/lib.rs"]
@@ -36,9 +38,9 @@ fn replay_prefixes(target: &str, prefixes_max: usize) {
     for (path, input) in inputs {
         // Shown with a failure, and only then.
         eprintln!("{}", path.display());
-        body(&input);
+        bodies::run(*body, &input);
         for len in (0..input.len()).step_by(input.len().div_ceil(prefixes_max).max(1)) {
-            body(&input[..len]);
+            bodies::run(*body, &input[..len]);
         }
     }
 }
@@ -46,6 +48,16 @@ fn replay_prefixes(target: &str, prefixes_max: usize) {
 #[test]
 fn headers_that_hold() {
     replay("ring_header");
+}
+
+#[test]
+fn directories_that_change() {
+    replay("ring_directory");
+}
+
+#[test]
+fn records_that_hold_anything() {
+    replay_prefixes("ring_record", 100);
 }
 
 #[test]
@@ -84,18 +96,37 @@ fn requests() {
     replay("http_query");
 }
 
+#[cfg(feature = "daemon")]
+#[test]
+fn configurations() {
+    replay("config");
+}
+
 #[test]
 fn seeds_are_those_of_the_generator() {
-    let write = std::env::var_os("TACHOGRAPH_WRITE_SEEDS").is_some();
+    const COMMAND: &str = "cargo run --manifest-path fuzz/Cargo.toml --bin seeds";
     for (target, _) in bodies::TARGETS {
         let dir = package("fuzz/seeds").join(target);
         for (name, seed) in bodies::seeds::of(target, &package("tests/fixtures/hosts")) {
             let path = dir.join(name);
-            if write {
-                fs::create_dir_all(&dir).expect("a directory for the seeds");
-                fs::write(&path, &seed).expect("a seed to write");
-            }
-            assert!(fs::read(&path).is_ok_and(|found| found == seed), "{}", path.display());
+            let found = fs::read(&path).is_ok_and(|found| found == seed);
+            assert!(found, "{} is another: run `{COMMAND}`", path.display());
         }
     }
+}
+
+/// What is behind an input cannot be read: the child that tries is killed.
+#[test]
+fn inputs_lie_against_memory_that_cannot_be_read() {
+    const CHILD: &str = "TACHOGRAPH_TEST_FALLS";
+    if std::env::var_os(CHILD).is_some() {
+        bodies::guarded::fall_over_the_end();
+    }
+    let ran = Command::new(std::env::current_exe().expect("this file"))
+        .args(["--exact", "inputs_lie_against_memory_that_cannot_be_read"])
+        .env(CHILD, "1")
+        .output()
+        .expect("this program can be started again");
+    let told = String::from_utf8_lossy(&ran.stdout);
+    assert_eq!(ran.status.signal(), Some(11), "{}: {told}", ran.status);
 }

@@ -1,4 +1,6 @@
 //! Paths and parameters of requests.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tachograph_fuzz::http_query::run(data));
+use tachograph_fuzz::{http_query, run};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| run(http_query::run, data));

@@ -1,4 +1,6 @@
 //! The kernel's files, cut short and damaged.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tachograph_fuzz::proc_parsers::run(data));
+use tachograph_fuzz::{proc_parsers, run};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| run(proc_parsers::run, data));

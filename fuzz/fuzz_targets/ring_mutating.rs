@@ -1,4 +1,6 @@
 //! A ring whose words change while they are read.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tachograph_fuzz::ring_mutating::run(data));
+use tachograph_fuzz::{ring_mutating, run};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| run(ring_mutating::run, data));

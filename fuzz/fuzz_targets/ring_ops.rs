@@ -1,4 +1,6 @@
 //! A writer in its file under any operations, with crashes and damage between them.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tachograph_fuzz::ring_ops::run(data));
+use tachograph_fuzz::{ring_ops, run};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| run(ring_ops::run, data));

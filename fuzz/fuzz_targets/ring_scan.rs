@@ -1,4 +1,6 @@
 //! A whole ring that holds anything behind a sound header.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tachograph_fuzz::ring_scan::run(data));
+use tachograph_fuzz::{ring_scan, run};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| run(ring_scan::run, data));

@@ -1,4 +1,6 @@
-//! The kernel's files, cut short and damaged.
+//! Text files of metrics, whole and cut short.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tachograph_fuzz::textfile::run(data));
+use tachograph_fuzz::{run, textfile};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| run(textfile::run, data));

@@ -2,7 +2,7 @@
 
 use tachograph::record::{ABSENT, Record};
 use tachograph::ring::layout::{SEQUENCE_MAX, header};
-use tachograph::ring::{Geometry, ReadError, RecordView, Ring, Words, audit};
+use tachograph::ring::{Geometry, Header, ReadError, RecordView, Ring, Words, audit};
 use tachograph::window::{Event, GapReason, Grid, Window};
 
 use super::input::Input;
@@ -207,7 +207,8 @@ fn copy<W: Words>(view: &RecordView<'_, W>) -> Record {
 }
 
 /// What [`Ring::read`] must say of `seq` when nothing changes, by the format's page.
-pub fn expected<W: Words>(geometry: &Geometry, words: &W, seq: u64) -> Result<(), ReadError> {
+pub fn expected<W: Words + ?Sized>(ring: &Header, words: &W, seq: u64) -> Result<(), ReadError> {
+    let geometry = &ring.geometry;
     let (found, head) =
         (words.load(geometry.slot_word(seq)), words.load(header::HEAD).min(SEQUENCE_MAX));
     let Some(wanted) = seq.checked_mul(2).filter(|wanted| *wanted > 0) else {
@@ -223,7 +224,7 @@ pub fn expected<W: Words>(geometry: &Geometry, words: &W, seq: u64) -> Result<()
         Err(ReadError::Overrun)
     } else if seq > head {
         Err(ReadError::NotYet)
-    } else if head - seq >= geometry.slot_count {
+    } else if head - seq >= geometry.slot_count || seq < ring.first_seq {
         Err(ReadError::Overrun)
     } else {
         Err(ReadError::Lost)

@@ -717,7 +717,7 @@ impl Run {
         let states: Vec<u64> = states.collect();
         for seq in model.near().chain(states) {
             let found = copy(ring, seq);
-            let by_the_page = expected(ring.geometry(), ring.words(), seq);
+            let by_the_page = expected(ring.header(), ring.words(), seq);
             assert_eq!(ring.read(seq, |_| ()), by_the_page, "{seq}");
             if !damage.is_any() {
                 assert_eq!(by_the_page, model.expected(seq).map(drop), "{seq}");

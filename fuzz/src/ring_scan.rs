@@ -29,7 +29,7 @@ fn check(ring: &Ring<Watched<Box<[AtomicU64]>>>, asked: &Asked, seen: &Seen) {
     assert_eq!(seen.untimely, 0);
     for record in &seen.records {
         let slot = ring.geometry().slot_word(record.header.seq);
-        assert_eq!(expected(ring.geometry(), words, record.header.seq), Ok(()));
+        assert_eq!(expected(ring.header(), words, record.header.seq), Ok(()));
         assert_eq!(record.header.realtime_ns, plain(slot + 1));
         for (column, word) in record.words().iter().enumerate() {
             assert_eq!(*word, plain(slot + 8 + column));
@@ -41,7 +41,7 @@ fn check(ring: &Ring<Watched<Box<[AtomicU64]>>>, asked: &Asked, seen: &Seen) {
     for seq in (oldest..=head).chain([0, head, asked.first, asked.last, u64::MAX]) {
         let time = ring.read(seq, |view| view.realtime_ns());
         untimed |= time == Ok(0);
-        assert_eq!(time.map(drop), expected(ring.geometry(), words, seq), "{seq}");
+        assert_eq!(time.map(drop), expected(ring.header(), words, seq), "{seq}");
     }
     // A window leaves nothing out without saying so. No record is of the moment 0.
     if !untimed {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tachograph::ring::layout::{header, record};
+use tachograph::ring::layout::{entry, header, record};
 use tachograph::ring::{Geometry, Words as _, WordsMut as _, heap_words};
 
 use super::ring_examine::Asked;
@@ -20,6 +20,8 @@ const TEXT_BYTES_MAX: usize = 2048;
 pub fn of(target: &str, hosts: &Path) -> Vec<(String, Vec<u8>)> {
     match target {
         "ring_header" => headers(),
+        "ring_directory" => directories(),
+        "ring_record" => records(),
         "ring_scan" => rings(),
         "ring_mutating" => changing_rings(),
         "ring_ops" => operations(),
@@ -27,6 +29,7 @@ pub fn of(target: &str, hosts: &Path) -> Vec<(String, Vec<u8>)> {
         "proc_parsers" => texts(hosts),
         "textfile" => expositions(),
         "http_query" => requests(),
+        "config" => configurations(),
         _ => Vec::new(),
     }
 }
@@ -118,6 +121,83 @@ fn rings() -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
+/// A ring as an input has it, with something between its shape and its words.
+fn ring_with(shape: &Shape, between: &[u8], words: &[u64]) -> Vec<u8> {
+    let (mut shape_bytes, mut ring) = (Vec::new(), Vec::new());
+    shape.put(&mut shape_bytes);
+    ring_file::put(shape, words, &mut ring);
+    [&shape_bytes, between, &ring[shape_bytes.len()..]].concat()
+}
+
+fn directories() -> Vec<(String, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    for (name, shape, records) in shapes() {
+        let words = Sound::new(shape, records).to_words();
+        let entry = shape.header().geometry.entry_word(0);
+        let entry = &words[entry..=entry + entry::LAST];
+        let begins: Vec<u8> =
+            [0].into_iter().chain(entry.iter().flat_map(|word| word.to_le_bytes())).collect();
+        let ends = |which: u8, last: u64| [&[1, which][..], &last.to_le_bytes()].concat();
+        let mended =
+            |at: u16, word: u64| [&[2][..], &at.to_le_bytes(), &word.to_le_bytes()].concat();
+        let hostile = [&[3, 1, 0][..], &u64::MAX.to_le_bytes(), &[9; 8]].concat();
+        for (kind, changes) in [
+            ("still", Vec::new()),
+            ("begins", [&begins[..], &begins].concat()),
+            ("ends", [ends(0, records), begins.clone(), ends(1, 0)].concat()),
+            ("mended", [mended(5, 3), begins.clone(), mended(8, 1 << 40)].concat()),
+            ("hostile", [hostile, begins.clone(), ends(0, 1)].concat()),
+        ] {
+            let seed = [ring_with(&shape, &[], &words), changes].concat();
+            seeds.push((format!("{name}-{kind}"), seed));
+        }
+    }
+    seeds
+}
+
+fn records() -> Vec<(String, Vec<u8>)> {
+    let between = |records: u64, first_seq: u8| {
+        let asked = [records / 2, records + 1].map(u64::to_le_bytes);
+        [&asked.concat()[..], &[first_seq]].concat()
+    };
+    let mut seeds = Vec::new();
+    for (name, shape, records) in shapes() {
+        let words = Sound::new(shape, records).to_words();
+        for (kind, first_seq) in [("whole", 0), ("not-all-taken-over", records as u8)] {
+            let seed = ring_with(&shape, &between(records, first_seq), &words);
+            seeds.push((format!("{name}-{kind}"), seed));
+        }
+    }
+    for (name, damage) in DAMAGES {
+        let (_, shape, records) = shapes()[3];
+        let mut words = Sound::new(shape, records).to_words();
+        damage(&mut words, &shape.header().geometry);
+        seeds.push((format!("wrapped-{name}"), ring_with(&shape, &between(records, 0), &words)));
+    }
+    seeds
+}
+
+/// Files of settings: the defaults, the one that people are shown, and mistakes.
+fn configurations() -> Vec<(String, Vec<u8>)> {
+    let readme = include_str!("../../README.md");
+    let example = readme.split("```").find_map(|block| block.strip_prefix("toml\nrun_dir"));
+    let example = format!("run_dir{}", example.expect("the settings in README.md"));
+    [
+        ("empty", ""),
+        ("example", &example),
+        ("unknown-key", "intervall = \"1s\"\n"),
+        ("wrong-type", "[http]\nlisten = 3\n"),
+        ("not-toml", "interval = \n[[[\n"),
+        ("bounds", "interval = \"61s\"\ndepth = \"0s\"\n[http]\nconnections_max = 0\n"),
+        ("twice", "[[datastore]]\nname = \"a\"\npath = \"/a\"\n[[datastore]]\nname = \"a\"\npath = \"/b\"\n"),
+        ("sources", "[sources]\nvmstat = 0\nmeminfo = 4294967295\nnix = 1\n"),
+        ("lane", "[[lane]]\nname = \"x\"\ninterval = \"1ms\"\nsources = [\"stat\"]\npolicy = \"fifo:99\"\n"),
+        ("characters", "log = \"a\\u0007\u{e9}\"\nrun_dir = \"/\\t\"\n"),
+    ]
+    .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
+    .into()
+}
+
 type Damage = fn(&mut [u64], &Geometry);
 
 /// What can be wrong with a ring of eight slots in which the records 14 to 21 are.
@@ -156,14 +236,7 @@ fn changing_rings() -> Vec<(String, Vec<u8>)> {
         for header_too in [0, 1] {
             let mut seed = vec![ring_mutating::HOSTILE];
             asked(records).put(&mut seed);
-            let mut ring = Vec::new();
-            ring_file::put(&shape, &Sound::new(shape, records).to_words(), &mut ring);
-            let mut shape_bytes = Vec::new();
-            shape.put(&mut shape_bytes);
-            let (shape_bytes, ring) = ring.split_at(shape_bytes.len());
-            seed.extend(shape_bytes);
-            seed.push(header_too);
-            seed.extend(ring);
+            seed.extend(ring_with(&shape, &[header_too], &Sound::new(shape, records).to_words()));
             seed.extend([0; 40]);
             seed.extend([228, 0, 0, 235, 0, 0, 0, 240, 0, 0, 0, 0, 242, 0, 0, 249, 1, 0, 0]);
             let kind = if header_too == 1 { "-header-too" } else { "" };
