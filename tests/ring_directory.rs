@@ -378,6 +378,32 @@ fn reader_of_a_retired_ring_without_a_successor_sleeps() {
     assert_eq!(reader.reopened(), 1);
 }
 
+/// And so did one whose successor could not be opened: the wait said that the ring is retired, the
+/// refresh that the new one is damaged, and again, as fast as a loop can go.
+#[test]
+fn reader_of_a_retired_ring_whose_successor_does_not_open_sleeps() {
+    let dir = ShmDir::new();
+    let mut schema = schema(2);
+    let (mut writer, _) = start(&dir, 8, &mut schema);
+    publish(&mut writer, 2);
+    let mut reader = Reader::open(&dir.ring()).expect("the ring opens");
+    fill_columns(&mut schema);
+    writer.sync(&mut schema).expect("a larger ring can be made");
+    let away = dir.path().join("away");
+    fs::rename(dir.ring(), &away).expect("renamed");
+    fs::write(dir.ring(), "no ring").expect("written");
+    assert_eq!(reader.wait(1, Duration::from_secs(60)), Wait::Retired);
+    let short = Duration::from_millis(30);
+    for _ in 0..3 {
+        reader.refresh().expect_err("what has the name is no ring");
+        let begun = std::time::Instant::now();
+        assert_eq!(reader.wait(1, short), Wait::TimedOut);
+        assert!(begun.elapsed() >= short, "it has slept");
+    }
+    fs::rename(&away, dir.ring()).expect("renamed back");
+    assert!(reader.refresh().expect("the successor opens"));
+}
+
 /// Series that came and went while no larger ring could be had were kept for the next try, without
 /// bound; and one of them would have spoken for words of the next in its column.
 #[test]

@@ -333,6 +333,8 @@ impl Reader {
             return Ok(false);
         }
         let reopened = self.reopened + 1;
+        // Until it opens: a successor that does not is nowhere to go to either.
+        self.stranded = self.ring.state() == state::RETIRED;
         *self = Self { reopened, ..Self::open(&self.path)? };
         Ok(true)
     }
