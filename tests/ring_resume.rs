@@ -7,9 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use support::{
-    ShmDir, assert_history, copy, history, nic, poke, publish, schema, start, try_start, word,
+    ShmDir, assert_history, copy, fill_columns, history, nic, poke, publish, schema, start,
+    try_start, word,
 };
-use tachograph::record::{Schema, flags};
+use tachograph::record::{Record, Schema, flags};
 use tachograph::ring::layout::{LIVES, entry as entry_at, header as at, record as record_at};
 use tachograph::ring::{
     Before, Liveness, Opening, ReadError, Reader, Value, Wait, Words, WordsMut, WriteError, Writer,
@@ -423,6 +424,29 @@ fn run_that_a_damaged_header_speaks_of_is_not_gone_on_with() {
         poke(&dir.ring(), slot + record_at::RUN_FIRST, run_first);
         let (mut writer, _) = start(&dir, 8, &mut Schema::new());
         assert_eq!(publish(&mut writer, 1).header.run_first, 6, "{run_first}");
+    }
+}
+
+/// One bit of an empty ring's head was taken for 2^62 records. The writer went on after them, and the
+/// next one, to which all above was damage, began with 1 again; a larger ring could not be made at all.
+#[test]
+fn head_beyond_all_counting_is_not_gone_on_with() {
+    for bit in 0..64 {
+        let dir = ShmDir::new();
+        drop(start(&dir, 8, &mut schema(1)));
+        poke(&dir.ring(), at::HEAD, 1 << bit);
+        let (mut writer, before) = start(&dir, 8, &mut schema(1));
+        assert_eq!(matches!(before, Before::SetAside { .. }), [61, 62].contains(&bit), "{bit}");
+        let mut first = Record::new(1);
+        writer.publish(&mut first);
+        drop(writer);
+        let mut schema = Schema::new();
+        let (mut writer, _) = start(&dir, 8, &mut schema);
+        assert_eq!(writer.head(), first.header.seq, "{bit}");
+        writer.publish(&mut Record::new(1));
+        fill_columns(&mut schema);
+        writer.sync(&mut schema).expect("there is room for a larger ring");
+        assert_history(&writer.ring(), &[first]);
     }
 }
 

@@ -138,8 +138,9 @@ pub const FILE_BYTES_MAX: u64 = 1 << 40;
 
 /// Highest sequence: twice it fits in a word.
 pub const SEQUENCE_MAX: u64 = u64::MAX / 2;
-/// Highest sequence after which a writer goes on: far beyond what any ring reaches, and as far from
-/// [`SEQUENCE_MAX`]. Higher ones in a slot are damage.
+/// Highest sequence that a writer takes for one: far beyond what any ring reaches, and as far from
+/// [`SEQUENCE_MAX`]. Higher ones in a slot are damage. A ring that is half as far is not gone on with,
+/// so that none ever comes near.
 pub const RESUME_MAX: u64 = 1 << 62;
 
 /// `last` of a series that still lives.

@@ -117,11 +117,7 @@ impl Opening {
         }
         let (old, before) = match found {
             None => (None, Before::Nothing),
-            Some((_, Err(error))) => {
-                let aside = path.with_extension("ring.damaged");
-                fs::rename(&path, &aside).map_err(failed(&path, "move aside"))?;
-                (None, Before::SetAside { path: aside, error })
-            }
+            Some((_, Err(error))) => (None, set_aside(&path, error)?),
             Some((_, Ok(ring))) if ring.header().kind() != kind => {
                 return Err(WriteError::OtherKind { path, found: ring.header().kind() });
             }
@@ -129,9 +125,15 @@ impl Opening {
             Some((file, Ok(ring))) => {
                 let slots = Slots::look(&ring);
                 let found = slots.find();
-                let mut entries: Vec<_> = ring.directory().iter().cloned().collect();
-                end_unsound(&mut entries, found.resume_after);
-                (Some(Old { file, ring, entries, slots, found }), Before::Nothing)
+                if found.resume_after < layout::RESUME_MAX / 2 {
+                    let mut entries: Vec<_> = ring.directory().iter().cloned().collect();
+                    end_unsound(&mut entries, found.resume_after);
+                    (Some(Old { file, ring, entries, slots, found }), Before::Nothing)
+                } else {
+                    // Nobody has counted so far, and who goes on from there does not get far.
+                    let error = FormatError::Field { name: "head", value: found.resume_after };
+                    (None, set_aside(&path, error)?)
+                }
             }
         };
         Ok(Self { dir: dir.clone(), lane: lane.to_owned(), kind, lock, old, before })
@@ -234,6 +236,12 @@ fn open_old(
         if whole { Ok(ring) } else { Err(truncated) }
     });
     Ok(Some((file, ring)))
+}
+
+fn set_aside(path: &Path, error: FormatError) -> Result<Before, WriteError> {
+    let aside = path.with_extension("ring.damaged");
+    fs::rename(path, &aside).map_err(failed(path, "move aside"))?;
+    Ok(Before::SetAside { path: aside, error })
 }
 
 /// A damaged directory may name two live series of one column, of which the first is believed, or
