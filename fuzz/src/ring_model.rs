@@ -173,7 +173,8 @@ impl Damage {
             let start = geometry.entry_word(index);
             let of_names = |field: usize| {
                 let words = ring_stores::name_words(geometry, left[start + field]);
-                words.filter(|word| *word < geometry.file_words()).any(differs)
+                // A damaged entry that was taken over may name any place.
+                (words.start..words.end.min(geometry.file_words())).any(differs)
             };
             let own = (start..=start + entry::LAST).any(differs);
             let any = own || of_names(entry::OBJECT) || of_names(entry::METRIC);
