@@ -2,7 +2,7 @@
 
 use super::layout::{self, entry as entry_at, header as at, record as record_at, state};
 use super::recover::Slots;
-use super::sync::{Ordering, fence};
+use super::sync::{Ordering, Site, fence};
 use super::{Damage, Directory, Part, Ring, Words};
 use crate::record::{ABSENT, Record, RecordHeader, Repr, f64_of_word, flags};
 
@@ -74,7 +74,7 @@ impl Audit {
 pub fn audit<W: Words>(ring: &Ring<W>) -> Audit {
     let slots = Slots::look(ring);
     // The head again, after the slots: each of them was seen between the two.
-    fence(Ordering::Acquire);
+    fence(Site::AfterSlots, Ordering::Acquire); // C
     let (stated_head, head_after) = (slots.stated(), ring.head());
     let found = slots.find();
     // What the slots agree on, unless a writer is at work.

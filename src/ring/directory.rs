@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::layout::{self, LIVES, entry as at, header};
-use super::sync::{Ordering, fence};
+use super::sync::{Ordering, Site, fence};
 use super::words::Words;
 use super::{Damage, Header, Part, Ring};
 use crate::record::{COLUMNS_MAX, Kind, OBJECT_ID_BYTES_MAX, Repr, Series, Unit};
@@ -170,11 +170,11 @@ impl DirectoryCursor {
         // look older than it is, never newer. A writer that has come states its epoch after its
         // changes and before its first record: whoever saw that record finds another epoch.
         let changes = ring.directory_changes();
-        fence(Ordering::Acquire);
+        fence(Site::FoundChanges, Ordering::Acquire); // F
         let epoch = ring.epoch();
         let count = ring.words().load(header::ENTRY_COUNT);
         let count = count.min(header.geometry.entry_capacity as u64) as usize;
-        fence(Ordering::Acquire);
+        fence(Site::FoundCount, Ordering::Acquire); // E
         let same = self.ring == Some(header.ring_id) && self.epoch == epoch;
         let anew = !same || count < self.entries;
         let first = if anew { 0 } else { self.entries };

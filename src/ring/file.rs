@@ -8,7 +8,8 @@ use super::directory::Entry;
 use super::layout::{self, LIVES, entry as entry_at, header as at};
 use super::make::ahead;
 use super::map::WriteMap;
-use super::words::{Words, WordsMut};
+use super::sync::{self, Site};
+use super::words::WordsMut;
 use crate::record::{COLUMNS_MAX, Change, Schema, Series};
 
 /// How many times what a file has seen since its beginning a whole turn is taken to bring at most.
@@ -18,10 +19,10 @@ const CHURN_TIMES_MAX: u64 = 8;
 /// file does not say yet. What has ended is in the file alone, so that memory is taken by the series
 /// that live and not by all that ever did.
 #[derive(Debug)]
-pub(super) struct RingFile {
+pub(super) struct RingFile<W = WriteMap> {
     // Held for its lock on the inode.
     pub(super) file: File,
-    pub(super) ring: Ring<WriteMap>,
+    pub(super) ring: Ring<W>,
     pub(super) installed: bool,
     /// The series that live, by column.
     pub(super) live: Vec<Option<Living>>,
@@ -62,10 +63,10 @@ pub(super) struct Churn {
     pub(super) arena_bytes: u64,
 }
 
-impl RingFile {
+impl<W: WordsMut> RingFile<W> {
     /// The file of an old ring that goes on after the record `head`. Its entries stay in their
     /// places; of `entries`, which are the sound ones, only the end may be another than in the file.
-    pub(super) fn of(file: File, ring: Ring<WriteMap>, entries: Vec<Entry>, head: u64) -> Self {
+    pub(super) fn of(file: File, ring: Ring<W>, entries: Vec<Entry>, head: u64) -> Self {
         let mut this = Self::new(file, ring, true);
         let directory = this.ring.directory();
         this.written = directory.entries.len();
@@ -104,7 +105,7 @@ impl RingFile {
         this
     }
 
-    pub(super) fn new(file: File, ring: Ring<WriteMap>, installed: bool) -> Self {
+    pub(super) fn new(file: File, ring: Ring<W>, installed: bool) -> Self {
         Self {
             file,
             ring,
@@ -196,12 +197,10 @@ impl RingFile {
     pub(super) fn write_ends(&mut self) {
         let (words, geometry) = (self.ring.words(), self.ring.geometry());
         for (index, last) in self.ended.drain(..) {
-            words.store(geometry.entry_word(index) + entry_at::LAST, last);
+            let word = geometry.entry_word(index) + entry_at::LAST;
+            sync::store(words, Site::SeriesEnd, word, last);
         }
-        words.store_release(
-            at::DIRECTORY_CHANGES,
-            words.load(at::DIRECTORY_CHANGES).wrapping_add(1),
-        );
+        self.state_change(Site::ChangesOfEnds); // F
     }
 
     /// Writes what the file does not know yet. There is room for it.
@@ -246,7 +245,7 @@ impl RingFile {
         words.store(start + entry_at::MEANING, u64::from_le_bytes(meaning));
         words.store(start + entry_at::COLUMN, column as u64);
         words.store(start + entry_at::FIRST, first);
-        words.store(start + entry_at::LAST, last);
+        sync::store(words, Site::EntryLast, start + entry_at::LAST, last);
         self.written += 1;
         index
     }
@@ -255,11 +254,15 @@ impl RingFile {
     pub(super) fn state_entries(&self) {
         let words = self.ring.words();
         words.store(at::ARENA_USED, self.arena_used);
-        words.store_release(at::ENTRY_COUNT, self.written as u64);
-        words.store_release(
-            at::DIRECTORY_CHANGES,
-            words.load(at::DIRECTORY_CHANGES).wrapping_add(1),
-        );
+        sync::store_release(words, Site::EntryCount, at::ENTRY_COUNT, self.written as u64); // E
+        self.state_change(Site::ChangesOfEntries); // F
+    }
+
+    /// States that the directory is not what it was, after all that has changed in it.
+    fn state_change(&self, site: Site) {
+        let words = self.ring.words();
+        let changes = words.load(at::DIRECTORY_CHANGES).wrapping_add(1);
+        sync::store_release(words, site, at::DIRECTORY_CHANGES, changes);
     }
 
     /// How much room is taken after the record `head`, if records have `width` columns.

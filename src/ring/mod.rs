@@ -69,7 +69,10 @@ pub mod layout;
 mod lock;
 mod make;
 mod map;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod name;
+mod notify;
 mod opening;
 mod place;
 mod pread;

@@ -4,8 +4,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{error, fmt, fs, io};
 
 use super::clock::boottime_ns;
@@ -13,8 +12,7 @@ use super::layout::state;
 use super::lock::inode_is_held;
 use super::map::ReadMap;
 use super::place::own_uid;
-use super::sync::fence;
-use super::{FormatError, PreadWords, Ring, layout, sealed};
+use super::{FormatError, PreadWords, Ring, layout, notify, sealed};
 
 /// Why a ring could not be opened.
 #[derive(Debug)]
@@ -273,39 +271,7 @@ impl Reader {
     /// The kernel wakes the sleeper; nothing is polled.
     #[must_use]
     pub fn wait(&self, seq: u64, timeout: Duration) -> Wait {
-        let deadline = Instant::now().checked_add(timeout);
-        loop {
-            // Before the head: a record published after this load changes the word, and the kernel
-            // then refuses to sleep.
-            let notify = self.ring.words().notify().load(Ordering::Relaxed);
-            fence(Ordering::Acquire);
-            let head = self.ring.head();
-            if head > seq {
-                return Wait::Published(head);
-            }
-            // Where there is no other file to go to, saying so at once would only make a loop spin.
-            if self.ring.state() == state::RETIRED && !self.stranded {
-                return Wait::Retired;
-            }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                return Wait::TimedOut;
-            }
-            self.sleep(notify, left.unwrap_or(Duration::MAX));
-        }
-    }
-
-    fn sleep(&self, notify: u32, timeout: Duration) {
-        use rustix::thread::futex;
-        // Bounded, so that a reader of a damaged ring looks around from time to time.
-        let timeout = timeout.min(Duration::from_secs(3600));
-        let timeout = rustix::time::Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: i64::from(timeout.subsec_nanos()),
-        };
-        // Every way in which this returns means the same: look again.
-        let word = self.ring.words().notify();
-        let _ = futex::wait(word, futex::Flags::empty(), notify, Some(&timeout));
+        notify::wait(&self.ring, self.ring.words().notify(), seq, self.stranded, timeout)
     }
 
     /// Follows the ring's name when another file has taken its place, and says whether one had.

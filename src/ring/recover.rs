@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::layout::{RESUME_MAX, header as at, record as record_at};
-use super::map::WriteMap;
+use super::sync::{self, Site};
 use super::words::{Words, WordsMut};
 use super::{Geometry, Ring, slot};
 use crate::record::RecordHeader;
@@ -179,21 +179,21 @@ enum SlotState {
 /// Empties the slots that hold no record of a ring whose writer goes on as `found` says, and states
 /// as its head the sequence after which that is. Readers may have had it, and a writer that is killed
 /// before its first record must not give it out again.
-pub(super) fn clean(ring: &Ring<WriteMap>, slots: &Slots, found: &Found) {
+pub(super) fn clean<W: WordsMut>(ring: &Ring<W>, slots: &Slots, found: &Found) {
     let after = found.resume_after;
     for index in (0..slots.states.len()).filter(|index| !slots.is_sound(*index, after, after)) {
         ring.words().store(ring.geometry().slot_word(index as u64), 0);
     }
-    ring.words().store_release(at::HEAD, after);
+    sync::store_release(ring.words(), Site::HeadFound, at::HEAD, after); // C
 }
 
 /// Copies the stable records `from..=head` of one ring into another that nobody reads yet, until
 /// `stop` is set. Columns keep their places.
 ///
 /// The writer may be at work in the old ring meanwhile: a record that it overwrites is left out.
-pub(super) fn copy_history<W: Words>(
+pub(super) fn copy_history<W: Words, V: WordsMut>(
     old: &Ring<W>,
-    new: &Ring<WriteMap>,
+    new: &Ring<V>,
     from: u64,
     head: u64,
     stop: &AtomicBool,

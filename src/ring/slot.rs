@@ -20,7 +20,7 @@
 
 use super::ReadError;
 use super::layout::{SEQUENCE_MAX, header as at};
-use super::sync::{Ordering, fence};
+use super::sync::{self, Ordering, Site, fence};
 use super::words::{Words, WordsMut};
 
 /// Writes the record `seq` into the slot at word `slot` and makes it the head.
@@ -29,15 +29,15 @@ use super::words::{Words, WordsMut};
 /// `head + 1`.
 #[inline]
 pub(crate) fn publish<W: WordsMut + ?Sized>(words: &W, slot: usize, seq: u64, payload: &[&[u64]]) {
-    words.store(slot, 2 * seq - 1);
-    fence(Ordering::Release); // A
+    sync::store(words, Site::Invalidated, slot, 2 * seq - 1);
+    fence(Site::BeforeWords, Ordering::Release); // A
     let mut at_word = slot + 1;
     for part in payload {
         words.store_all(at_word, part);
         at_word += part.len();
     }
-    words.store_release(slot, 2 * seq); // B
-    words.store_release(at::HEAD, seq); // C
+    sync::store_release(words, Site::Stable, slot, 2 * seq); // B
+    sync::store_release(words, Site::Head, at::HEAD, seq); // C
 }
 
 /// Runs `f`, which may load words of the slot, and returns its result only if the record `seq` was
@@ -54,9 +54,9 @@ pub(crate) fn observe<W: Words + ?Sized, T>(
     if found != wanted {
         return Err(missed(found, wanted));
     }
-    fence(Ordering::Acquire); // B
+    fence(Site::FoundStable, Ordering::Acquire); // B
     let result = f();
-    fence(Ordering::Acquire); // A
+    fence(Site::AfterWords, Ordering::Acquire); // A
     let found = words.load(slot);
     if found != wanted {
         return Err(missed(found, wanted));
@@ -72,7 +72,7 @@ pub(crate) fn recheck<W: Words + ?Sized>(
     slot: usize,
     seq: u64,
 ) -> Result<(), ReadError> {
-    fence(Ordering::Acquire); // A
+    fence(Site::AfterWindow, Ordering::Acquire); // A
     let (found, wanted) = (words.load(slot), stable(seq)?);
     if found == wanted { Ok(()) } else { Err(missed(found, wanted)) }
 }
@@ -81,7 +81,7 @@ pub(crate) fn recheck<W: Words + ?Sized>(
 #[inline]
 pub(crate) fn head<W: Words + ?Sized>(words: &W) -> u64 {
     let head = words.load(at::HEAD);
-    fence(Ordering::Acquire); // C
+    fence(Site::FoundHead, Ordering::Acquire); // C
     head
 }
 
@@ -144,129 +144,5 @@ mod tests {
             (old, words.load(41))
         });
         assert_eq!(read, Err(ReadError::Overrun));
-    }
-}
-
-/// The protocol under every interleaving that the memory model allows.
-///
-/// loom explores them; its atomics cannot lie on a mapping, so the words are a vector of them. Two
-/// models are needed: a reader that comes by the head is protected by the head's own ordering (C),
-/// which would hide a mistake in the slot (A, B), so a second one polls the slot itself.
-#[cfg(all(test, loom))]
-mod loom_model {
-    use loom::sync::Arc;
-    use loom::sync::atomic::AtomicU64;
-    use loom::thread;
-
-    use super::*;
-
-    /// Head at its own index, then slots of one state word and two payload words.
-    struct Modelled(Vec<AtomicU64>);
-
-    const SLOT_WORDS: usize = 3;
-
-    impl Modelled {
-        fn new(slots: usize) -> Self {
-            Self((0..=slots * SLOT_WORDS).map(|_| AtomicU64::new(0)).collect())
-        }
-        /// The head's word index in the format is far from the slots; the model is small.
-        fn place(index: usize) -> usize {
-            if index == at::HEAD { 0 } else { index - 1000 + 1 }
-        }
-        fn slot(seq: u64, slots: u64) -> usize {
-            1000 + (seq % slots) as usize * SLOT_WORDS
-        }
-    }
-
-    impl Words for Modelled {
-        type Span<'a> = super::super::Indexed<'a, Self>;
-        fn span(&self, start: usize, len: usize) -> super::super::Indexed<'_, Self> {
-            super::super::Indexed::new(self, start, len)
-        }
-        fn len(&self) -> usize {
-            self.0.len()
-        }
-        fn load(&self, index: usize) -> u64 {
-            self.0[Self::place(index)].load(Ordering::Relaxed)
-        }
-    }
-
-    impl WordsMut for Modelled {
-        fn store(&self, index: usize, value: u64) {
-            self.0[Self::place(index)].store(value, Ordering::Relaxed);
-        }
-        fn store_release(&self, index: usize, value: u64) {
-            self.0[Self::place(index)].store(value, Ordering::Release);
-        }
-    }
-
-    /// Payload words are functions of the sequence, so that a tear shows itself.
-    fn payload(seq: u64) -> [u64; 2] {
-        [seq * 10, seq * 10 + 1]
-    }
-
-    fn model(
-        slots: u64,
-        records: u64,
-        read: fn(&Modelled, u64) -> Result<(u64, [u64; 2]), ReadError>,
-    ) {
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(3);
-        builder.check(move || {
-            let words = Arc::new(Modelled::new(slots as usize));
-            let writer = {
-                let words = words.clone();
-                thread::spawn(move || {
-                    for seq in 1..=records {
-                        publish(&*words, Modelled::slot(seq, slots), seq, &[&payload(seq)]);
-                    }
-                })
-            };
-            if let Ok((seq, found)) = read(&words, slots) {
-                assert_eq!(found, payload(seq), "torn");
-            }
-            writer.join().expect("the writer does not panic");
-        });
-    }
-
-    fn read_at(words: &Modelled, seq: u64, slots: u64) -> Result<(u64, [u64; 2]), ReadError> {
-        let slot = Modelled::slot(seq, slots);
-        observe(words, slot, seq, || (seq, [words.load(slot + 1), words.load(slot + 2)]))
-    }
-
-    #[test]
-    fn reader_by_the_head_never_sees_a_tear_and_always_finds_the_head() {
-        model(2, 3, |words, slots| {
-            let seq = head(words);
-            if seq == 0 {
-                return Err(ReadError::NotYet);
-            }
-            let read = read_at(words, seq, slots);
-            assert_ne!(read, Err(ReadError::NotYet), "the head is always stable or gone");
-            read
-        });
-    }
-
-    #[test]
-    fn reader_that_polls_a_slot_never_sees_a_tear() {
-        model(1, 3, |words, slots| read_at(words, 2, slots));
-    }
-
-    #[test]
-    fn window_of_two_is_vouched_for_by_its_oldest_record() {
-        model(2, 4, |words, slots| {
-            let newest = head(words);
-            if newest < 2 {
-                return Err(ReadError::NotYet);
-            }
-            let oldest = newest - 1;
-            let [a, b] = [oldest, newest].map(|seq| {
-                let slot = Modelled::slot(seq, slots);
-                [words.load(slot + 1), words.load(slot + 2)]
-            });
-            recheck(words, Modelled::slot(oldest, slots), oldest)?;
-            assert_eq!(a, payload(oldest), "torn");
-            Ok((newest, b))
-        });
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::{error, fmt, io};
 
@@ -14,8 +14,9 @@ use super::lock::WriterLock;
 use super::make::{Entries, Make, Need, Past, Place, ahead};
 use super::map::{ReadMap, WriteMap};
 use super::successor::{Successor, give_back};
+use super::sync::{self, Site};
 use super::words::WordsMut as _;
-use super::{FormatError, Reader, Ring, RingKind, slot};
+use super::{FormatError, Reader, Ring, RingKind, notify, slot};
 use crate::record::{Record, RecordHeader, Schema, flags};
 
 /// How a ring is to be made.
@@ -212,14 +213,14 @@ impl Writer {
             &[&head_words[1..], &record.words()[..columns]],
         );
         words.store(at::HEARTBEAT_NS, heartbeat_ns);
-        words.notify().store(seq as u32, Ordering::Release);
+        notify::announce(words.notify(), seq);
         self.head = seq;
         self.published_in_epoch = true;
     }
 
     /// Wakes the readers that sleep until the next record: one system call.
     pub fn wake(&self) {
-        wake(&self.file.ring);
+        notify::wake(self.file.ring.words().notify());
     }
 
     /// Tells the directory what has changed in `schema`; the changes hold from the next record on.
@@ -339,7 +340,8 @@ impl Writer {
 
     /// Ends in order: readers learn that no record will follow. The history stays.
     pub fn close(self) {
-        self.file.ring.words().store_release(at::STATE, state::CLOSED);
+        let words = self.file.ring.words();
+        sync::store_release(words, Site::Closed, at::STATE, state::CLOSED);
         self.wake();
     }
 
@@ -448,24 +450,16 @@ impl Writer {
         words.store(at::PID_START, own_start_ticks());
         // A writer that has just come hangs no sooner than one that has just published.
         words.store(at::HEARTBEAT_NS, boottime_ns());
-        words.store_release(at::STATE, state::RUNNING);
+        sync::store_release(words, Site::Running, at::STATE, state::RUNNING);
         if !self.file.installed {
             self.make.put_in_place()?;
             self.file.installed = true;
         }
         if let Some(old) = self.retire.take() {
-            old.words().store_release(at::STATE, state::RETIRED);
-            old.words().notify().fetch_add(1, Ordering::Release);
-            wake(&old);
+            notify::retire(old.words(), old.words().notify());
         }
         Ok(())
     }
-}
-
-fn wake(ring: &Ring<WriteMap>) {
-    use rustix::thread::futex;
-    // Not private: the readers are other processes. It fails only for addresses that are not ours.
-    let _ = futex::wake(ring.words().notify(), futex::Flags::empty(), i32::MAX as u32);
 }
 
 /// When this process started, in ticks since boot: with the pid it names the process for good.
