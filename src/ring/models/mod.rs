@@ -23,6 +23,8 @@ mod mutants;
 pub(super) mod mutation;
 #[cfg(loom)]
 mod records;
+#[cfg(shuttle)]
+mod shapes;
 #[cfg(loom)]
 mod sleepers;
 mod words;
