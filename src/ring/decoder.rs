@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::directory::{self, Directory, Entry};
 use super::layout::{self, header as at};
 use super::slot;
+use super::sync::{self, Ordering, Site};
 use super::words::{Span as _, Words};
 use super::{Damage, FormatError, Geometry, Header, Part};
 use crate::record::{ABSENT, Record, RecordHeader, Repr, Series, f64_of_word, u64_of_word};
@@ -296,10 +297,13 @@ impl<W: Words> Ring<W> {
         self.words.load(at::EPOCH)
     }
 
-    /// The writer's `state`, as [`layout::state`] has it.
+    /// The writer's `state`, as [`layout::state`] has it. Asked *before* the head, a state that ends
+    /// the ring means that the head is its last.
     #[must_use]
     pub fn state(&self) -> u64 {
-        self.words.load(at::STATE)
+        let state = self.words.load(at::STATE);
+        sync::fence(Site::FoundState, Ordering::Acquire); // G
+        state
     }
 
     #[inline]

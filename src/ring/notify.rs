@@ -56,9 +56,15 @@ pub(super) fn wake<N: Notify>(notify: &N) {
     }
 }
 
+/// Says that no record will follow, as far as this writer goes.
+pub(super) fn close<W: WordsMut, N: Notify>(words: &W, notify: &N) {
+    sync::store_release(words, Site::Closed, at::STATE, state::CLOSED); // G
+    notify.wake();
+}
+
 /// Says that another file has taken this ring's place, to those who sleep as well.
 pub(super) fn retire<W: WordsMut, N: Notify>(words: &W, notify: &N) {
-    sync::store_release(words, Site::Retired, at::STATE, state::RETIRED);
+    sync::store_release(words, Site::Retired, at::STATE, state::RETIRED); // G
     if sync::performed(Site::RetiredNotify) {
         notify.add_one(sync::order_of(Site::RetiredNotify, Ordering::Release)); // G
     }
@@ -84,8 +90,7 @@ pub(super) fn wait<W: Words, N: Notify>(
         let seen = notify.load();
         sync::fence(Site::FoundNotify, Ordering::Acquire); // D, G
         // Before the head as well: once the ring is retired, the head that follows is its last.
-        let is_retired = ring.state() == state::RETIRED;
-        sync::fence(Site::FoundState, Ordering::Acquire); // G
+        let is_retired = ring.state() == state::RETIRED; // G
         let head = ring.head();
         if head > seq {
             return Wait::Published(head);

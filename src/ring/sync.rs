@@ -81,7 +81,7 @@ sites! {
     Closed,
     /// G: the same when another file has taken this one's place.
     Retired,
-    /// G: the sleeper's fence between the state and the head.
+    /// G: the reader's fence between the state and the head.
     FoundState,
     /// G: what changes the futex word after that.
     RetiredNotify,

@@ -341,8 +341,7 @@ impl Writer {
     /// Ends in order: readers learn that no record will follow. The history stays.
     pub fn close(self) {
         let words = self.file.ring.words();
-        sync::store_release(words, Site::Closed, at::STATE, state::CLOSED);
-        self.wake();
+        notify::close(words, words.notify());
     }
 
     /// Brings the directory in agreement with the schema and puts the ring in place.

@@ -17,6 +17,7 @@ type Model = (&'static str, fn());
 const BY_THE_HEAD: Model = ("records::by_the_head", records::by_the_head);
 const POLLED: Model = ("records::polled", records::polled);
 const WINDOW: Model = ("records::window", records::window);
+const CLOSED: Model = ("records::closed", records::closed);
 const AUDITED: Model = ("records::audited", records::audited);
 const COPIED: Model = ("copies::copied", copies::copied);
 const APPENDED: Model = ("entries::appended", entries::appended);
@@ -91,8 +92,13 @@ const MUTANTS: &[(Mutation, Fate)] = &[
     (LeftOut(Site::RetiredNotify), FoundBy(RETIRED, LOST)),
     (Weaker(Site::RetiredNotify), FoundBy(RETIRED, LOST)),
     (LeftOut(Site::RetiredWake), FoundBy(RETIRED, LOST)),
-    (Weaker(Site::Running), Survives(&[], "no reader goes on from this state to another word")),
-    (Weaker(Site::Closed), Survives(&[], "no reader goes on from this state to another word")),
+    (LeftOut(Site::Closed), FoundBy(CLOSED, "is not said")),
+    (Weaker(Site::Closed), FoundBy(CLOSED, "the last head")),
+    (Weaker(Site::FoundState), FoundBy(CLOSED, "the last head")),
+    (
+        Weaker(Site::Running),
+        Survives(&[], "in no model: it orders the epoch, which readers come to by a record alone"),
+    ),
 ];
 
 mod loom_model {

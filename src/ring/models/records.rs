@@ -5,7 +5,8 @@
 
 use super::explorer::explore;
 use super::words::{ModelRing, columns, put, read, ring, whole};
-use crate::ring::{ReadError, audit};
+use crate::ring::layout::state;
+use crate::ring::{ReadError, audit, notify};
 
 /// A writer publishes `records` while `read` runs.
 pub(super) fn check(slots: u64, records: u64, preemptions: usize, read: fn(&ModelRing)) {
@@ -69,6 +70,25 @@ pub(super) fn audited() {
     });
 }
 
+/// A reader that finds the ring closed was left with an older head than its last.
+pub(super) fn closed() {
+    explore(3, |first| {
+        let ring = ring(2, false);
+        let writers = ring.clone();
+        let write = move || {
+            put(&writers, 1, whole(1));
+            notify::close(writers.words(), &**writers.words());
+            assert_eq!(writers.state(), state::CLOSED, "the end is not said");
+        };
+        let read = move || {
+            if ring.state() == state::CLOSED {
+                assert_eq!(ring.head(), 1, "the last head");
+            }
+        };
+        first.run(write, read);
+    });
+}
+
 mod loom_model {
     #[test]
     fn reader_by_the_head_never_sees_a_tear_and_always_finds_the_head() {
@@ -88,6 +108,11 @@ mod loom_model {
     #[test]
     fn window_of_two_is_vouched_for_by_its_oldest_record() {
         super::window();
+    }
+
+    #[test]
+    fn head_of_a_ring_that_is_closed_is_its_last() {
+        super::closed();
     }
 
     #[test]
