@@ -19,8 +19,10 @@ mod show;
 use cli::{Common, RunFlags};
 use config::Settings;
 
-/// Longest that a message about a wrong text may be, in bytes.
+/// Longest that a message may be, beside the value that it is about, in bytes.
 const MESSAGE_BYTES_MAX: usize = 1000;
+/// How long a character of that value becomes at most when it is escaped.
+const ESCAPED_BYTES_MAX: usize = 10;
 
 /// A text is refused in one line, which names the key or the place, or it gives settings. Those are
 /// shown as a file that gives the same settings.
@@ -30,7 +32,8 @@ pub fn run(input: &[u8]) {
         Ok(settings) => settings,
         Err(error) => {
             let message = format!("{error:#}");
-            assert!(!message.is_empty() && message.len() < MESSAGE_BYTES_MAX, "{message}");
+            let bytes_max = MESSAGE_BYTES_MAX + ESCAPED_BYTES_MAX * text.len();
+            assert!(!message.is_empty() && message.len() < bytes_max, "{message}");
             assert!(!message.contains(char::is_control), "{message:?}");
             return;
         }
