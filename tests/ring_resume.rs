@@ -323,6 +323,25 @@ fn writer_killed_while_it_changes_the_directory_leaves_it_sound() {
     }
 }
 
+/// A writer said that it kept as many records as the old ring had, also where the new one had fewer
+/// slots, and seven where a head that was one too high had left eight in a larger one.
+#[test]
+fn records_that_are_kept_in_a_ring_of_another_size_are_counted_there() {
+    for (depth, head, kept) in [(4, 12, 4), (16, 12, 8), (16, 13, 8), (32, 12, 8)] {
+        let dir = ShmDir::new();
+        let (mut writer, _) = start(&dir, 8, &mut schema(1));
+        (0..12).for_each(|_| drop(publish(&mut writer, 1)));
+        drop(writer);
+        poke(&dir.ring(), at::HEAD, head);
+        let (writer, before) = start(&dir, depth, &mut Schema::new());
+        let Before::History { records, in_place: false, .. } = before else {
+            panic!("{before:?}");
+        };
+        let there = support::history(&writer.ring()).len() as u64;
+        assert_eq!((records, there), (kept, kept), "{depth} slots, head {head}");
+    }
+}
+
 #[test]
 fn damaged_head_word_or_slot_does_not_cost_the_history() {
     let absurd = 2 * ((1_u64 << 40) + 5);

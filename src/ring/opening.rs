@@ -175,7 +175,7 @@ impl Opening {
             && old.ring.header().interval_ns == interval_ns
             && geometry.column_capacity >= schema.width();
         let in_place = fits && hold_inode(&old.file);
-        let (found, last) = (old.found, recover::last_run(&old.ring, head));
+        let (mut found, last) = (old.found, recover::last_run(&old.ring, head));
         let mut writer = if in_place {
             let mode = fs::Permissions::from_mode(make.mode);
             old.file.set_permissions(mode).map_err(failed(&make.path(), "set the mode of"))?;
@@ -188,7 +188,10 @@ impl Opening {
             let past = Past { ring: &old.ring, entries };
             let never = AtomicBool::new(false);
             let built = make.build(&Need::of(schema), Some(&past), head, &never)?;
-            recover::clean(&built.file.ring, &Slots::look(&built.file.ring), &found);
+            let slots = Slots::look(&built.file.ring);
+            recover::clean(&built.file.ring, &slots, &found);
+            // Another number of slots keeps more or fewer.
+            found.records = slots.agreeing(found.resume_after);
             let mut writer = Writer::over(built.file, make, Some(lock), found.resume_after, epoch);
             writer.retire = Some(old.ring);
             writer

@@ -137,7 +137,7 @@ impl Slots {
     }
 
     /// How many slots hold a record that a ring with this head can hold.
-    fn agreeing(&self, head: u64) -> u64 {
+    pub(super) fn agreeing(&self, head: u64) -> u64 {
         self.stable().filter(|seq| self.can_hold(*seq, head)).count() as u64
     }
 
