@@ -49,6 +49,8 @@ pub struct Model {
     pub head: u64,
     /// The highest sequence that was given out, or that readers were told of.
     pub given: u64,
+    /// The first record that the file can hold, as it says itself: those before it were not taken over.
+    pub first_seq: u64,
     /// Whether anything in the file has ever been damaged, so that what a writer took over from it
     /// need not be sound.
     pub damaged: bool,
@@ -58,7 +60,7 @@ impl Model {
     /// A ring without records.
     pub fn new(slot_count: u64) -> Self {
         let slots = vec![Slot::Empty; slot_count as usize];
-        Self { slots, head: 0, given: 0, damaged: false }
+        Self { slots, head: 0, given: 0, first_seq: 0, damaged: false }
     }
 
     /// How many slots there are.
@@ -117,7 +119,7 @@ impl Model {
             Slot::Stable(record, _) if record.header.seq == seq => Ok(record),
             slot if slot.seq() > seq => Err(ReadError::Overrun),
             _ if seq > self.head => Err(ReadError::NotYet),
-            _ if self.head - seq >= slots => Err(ReadError::Overrun),
+            _ if self.head - seq >= slots || seq < self.first_seq => Err(ReadError::Overrun),
             _ => Err(ReadError::Lost),
         }
     }

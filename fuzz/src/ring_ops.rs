@@ -213,6 +213,7 @@ impl Run {
                 self.living = Rc::new(living(&self.schema));
             }
             writer.sync(&mut self.schema).expect("there is room in the end");
+            self.model.first_seq = writer.ring().header().first_seq;
             let id = writer.ring().header().ring_id;
             self.meet(id);
         }
@@ -465,9 +466,7 @@ impl Run {
         damage.whole_file |= meta.blocks() * 512 < self.geometry.file_bytes;
         let opening = Opening::of(&self.dir, "host").expect("the lane is free");
         let mut schema = Schema::resume(opening.live_series());
-        if !damage.whole_file {
-            self.check_resumed(&schema, &damage, &found);
-        }
+        let resumed: BTreeSet<Place> = living(&schema).into_iter().collect();
         std::mem::swap(&mut self.schema, &mut schema);
         self.add(width);
         let (interval, depth_records) = (self.interval, self.slot_count);
@@ -491,6 +490,7 @@ impl Run {
             }
             Before::History { records, .. } => {
                 assert!(!damage.whole_file, "a file that is no ring is set aside");
+                self.check_resumed(&resumed, &damage, &found);
                 self.take_over(&writer, &damage, &found);
                 let kept = self.model.records().count() as u64;
                 assert!(records >= kept, "{records} of {kept} records");
@@ -503,9 +503,14 @@ impl Run {
     }
 
     /// What lived goes on, unless it is damaged, or somebody damaged lays claim to its place.
-    fn check_resumed(&self, schema: &Schema, damage: &Damage, found: &[u64]) {
-        let places = schema.iter().map(|(column, series)| (series.object.to_string(), column));
-        let places: BTreeSet<Place> = places.collect();
+    fn check_resumed(&self, places: &BTreeSet<Place>, damage: &Damage, found: &[u64]) {
+        let slots = self.model.slot_count();
+        let is_sound =
+            |(record, _): (&Record, _)| !damage.slots.contains(&(record.header.seq & (slots - 1)));
+        if !damage.slots.is_empty() && !self.model.records().any(is_sound) {
+            // No record is left that says where the writer was, so any series may be of the future.
+            return;
+        }
         if !damage.is_in_directory() && !damage.hides_sequences() && !self.model.damaged {
             assert!(places.is_subset(&self.may_live), "{places:?} of {:?}", self.may_live);
             assert!(places.is_superset(&self.must_live), "{places:?} of {:?}", self.must_live);
@@ -555,6 +560,7 @@ impl Run {
         model.damaged = old.damaged || damage.is_any();
         model.given = writer.head();
         model.head = ring.head();
+        model.first_seq = ring.header().first_seq;
         if !damage.is_any() {
             assert_eq!(model.given, old.given);
         }
