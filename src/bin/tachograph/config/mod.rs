@@ -188,6 +188,8 @@ fn read(path: Option<&Path>) -> anyhow::Result<File> {
 pub(crate) fn parse(text: &str) -> anyhow::Result<File> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
         let wrong = error.message().lines().collect::<Vec<_>>().join("; ");
+        // A key is quoted as it is, and may have any character in it.
+        let wrong = wrong.replace(char::is_control, "\u{fffd}");
         let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
             return anyhow::Error::msg(wrong);
         };
@@ -320,6 +322,7 @@ mod tests {
             ("depth = '5min'\r\ncpu = -1\r\n", 2),
             ("\n[sources]\nvmstat = 'x'", 2),
             ("a = 1\u{1b}[31m", 1),
+            ("\"\\u001b[31m\\r\" = 1", 1),
             (&long, 1),
         ] {
             let message = refusal(text);
