@@ -58,6 +58,9 @@ impl Configured {
     }
 }
 
+/// Ticks that the first one may be late.
+const FIRST_LATE_MAX: u64 = 1000;
+
 fn ring_path(place: &Place, lane: &str) -> PathBuf {
     place.run_dir().join(format!("{lane}.ring"))
 }
@@ -97,20 +100,24 @@ fn headers(ring: &Ring<PreadWords>) -> Vec<RecordHeader> {
     (oldest..=newest).filter_map(|seq| ring.read(seq, |view| view.header()).ok()).collect()
 }
 
-/// Each record is that of the tick after the one before it, but for those that are told as missed.
+/// Each record is that of the tick after the one before it, but for those that are told as missed. How
+/// late a tick is, is the machine's affair; it is never early, and none is due that had passed when
+/// the one before it was taken.
+#[track_caller]
 fn assert_on_grid(headers: &[RecordHeader], interval_ms: u64, lane: &str) {
     let tick = |header: &RecordHeader| header.realtime_ns / (interval_ms * 1_000_000);
-    for pair in headers.windows(2) {
-        if pair[1].flags() & tachograph::record::flags::CLOCK_STEP != 0 {
-            continue;
-        }
-        assert_eq!(
-            tick(&pair[1]) - tick(&pair[0]),
-            1 + pair[1].missed_ticks,
-            "{lane}: {:?} and {:?}",
-            pair[0],
-            pair[1]
-        );
+    let is_set =
+        |header: &RecordHeader| header.flags() & tachograph::record::flags::CLOCK_STEP != 0;
+    for run in headers.chunk_by(|_, next| !is_set(next)) {
+        // How late the first one was is not known.
+        let holds = |late: u64| {
+            let mut due = tick(&run[0]) - late;
+            run.windows(2).all(|pair| {
+                due += 1 + pair[1].missed_ticks;
+                tick(&pair[0]) < due && due <= tick(&pair[1])
+            })
+        };
+        assert!((0..FIRST_LATE_MAX).any(holds), "{lane}: {run:?}");
     }
 }
 

@@ -78,7 +78,7 @@ pub fn audit<W: Words>(ring: &Ring<W>) -> Audit {
     let (stated_head, head_after) = (slots.stated(), ring.head());
     let found = slots.find();
     // What the slots agree on, unless a writer is at work.
-    let agreed = (stated_head == head_after).then_some(found.resume_after);
+    let agreed = (stated_head == head_after).then(|| slots.agreed_head());
     let (head, before, after) = match agreed {
         Some(agreed) => (found.head, agreed, agreed),
         None => (head_after, stated_head, head_after),

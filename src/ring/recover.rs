@@ -56,14 +56,8 @@ impl Slots {
     /// that is damaged, and a sequence that readers have had is not given out again. At worst the
     /// oldest record is given up for that, which would have gone with the next one.
     pub(super) fn find(&self) -> Found {
-        let next = self.stated.wrapping_add(1);
-        let stated = if self.stable().any(|seq| seq == next) { next } else { self.stated };
-        let stated = if stated <= RESUME_MAX { stated } else { 0 };
-        let votes = self.agreeing(stated);
-        let (mut agreed, mut most_votes) = (stated, votes);
-        if votes < self.stable().count() as u64 {
-            (agreed, most_votes) = self.most_agreed((stated, votes));
-        }
+        let (stated, votes) = self.stated_and_votes();
+        let (agreed, most_votes) = self.agreed((stated, votes));
         let turn = agreed..=agreed + self.geometry.slot_count;
         let later = turn.contains(&stated) && votes + 1 >= most_votes;
         let (resume_after, records) = if later { (stated, votes) } else { (agreed, most_votes) };
@@ -74,6 +68,24 @@ impl Slots {
             records,
             discarded: self.discarded(agreed, agreed),
         }
+    }
+
+    /// The head that most slots agree with.
+    pub(super) fn agreed_head(&self) -> u64 {
+        self.agreed(self.stated_and_votes()).0
+    }
+
+    /// The head that is stated, or the one after it if its record is there, and how many slots agree.
+    fn stated_and_votes(&self) -> (u64, u64) {
+        let next = self.stated.wrapping_add(1);
+        let stated = if self.stable().any(|seq| seq == next) { next } else { self.stated };
+        let stated = if stated <= RESUME_MAX { stated } else { 0 };
+        (stated, self.agreeing(stated))
+    }
+
+    fn agreed(&self, (stated, votes): (u64, u64)) -> (u64, u64) {
+        let all_agree = votes >= self.stable().count() as u64;
+        if all_agree { (stated, votes) } else { self.most_agreed((stated, votes)) }
     }
 
     /// Slots that hold what no writer puts there while the head moves from `before` to `after`: no
