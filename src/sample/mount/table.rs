@@ -194,7 +194,7 @@ pub(super) struct MountTable {
 }
 
 /// What changes when a plain file is written or replaced.
-type Stamp = (u64, u64, i64, i64, u64);
+type Stamp = (u64, u64, i64, i64, i64);
 
 impl MountTable {
     /// The table of these roots, not read yet. With a root directory of another host, or of the
@@ -324,7 +324,7 @@ fn is_kernels(fd: BorrowedFd<'_>) -> bool {
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let found = rustix::fs::stat(path).ok()?;
-    Some((found.st_dev, found.st_ino, found.st_size, found.st_mtime, found.st_mtime_nsec))
+    Some((found.st_dev, found.st_ino, found.st_size, found.st_mtime, found.st_mtime_nsec as i64))
 }
 
 /// The path at which the mount point or other path `absolute` of the host is found below `rootfs`.
