@@ -574,7 +574,15 @@ impl Run {
                 lost += u64::from(room(seq));
                 continue;
             };
-            assert_eq!(&found, *record, "{seq}");
+            let mut kept = (*record).clone();
+            if (damage.is_in_directory() || old.damaged) && found.words().len() < kept.words().len()
+            {
+                // Columns whose series are damaged are nobody's, and a new file may be too narrow for
+                // them.
+                kept.set_columns(found.words().len());
+                kept.header.columns = found.header.columns;
+            }
+            assert_eq!(found, kept, "{seq}");
             let now = covering(&ring, seq);
             let was = self.undamaged_living(&before, damage, seq);
             assert!(was.iter().all(|place| now.contains(place)), "{was:?} of {now:?}");
