@@ -4,16 +4,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tachograph::record::{Kind, OBJECT_ID_BYTES_MAX, Repr, Series, Unit};
 use tachograph::ring::layout::{LIVES, entry as at, header};
-use tachograph::ring::{Directory, DirectoryCursor, Entry, Geometry, METRIC_BYTES_MAX, Ring};
+use tachograph::ring::{
+    Directory, DirectoryCursor, DirectoryNews, Entry, Geometry, METRIC_BYTES_MAX, Ring,
+};
 
 use super::guarded;
 use super::input::Input;
 use super::ring_file::{self, Shape};
+use super::watched::Watched;
 
 /// Most changes of an input.
 const CHANGES_MAX: usize = 24;
 /// Words of an entry that mean something.
 const ENTRY_WORDS: usize = at::LAST + 1;
+/// Most loads by which an entry is decoded: its own words and those of both names.
+const ENTRY_LOADS: usize =
+    ENTRY_WORDS + OBJECT_ID_BYTES_MAX.div_ceil(8) + METRIC_BYTES_MAX.div_ceil(8);
+/// Most loads by which a header is decoded.
+const HEADER_LOADS: u64 = 32;
+/// Most loads by which a reader learns what is new.
+const NEWS_LOADS: usize = 5;
+
+type Plain<'a> = Ring<&'a [AtomicU64]>;
+type Counted<'a> = Ring<Watched<&'a [AtomicU64]>>;
 
 /// Decodes a directory, changes it, and keeps up with the changes. What a snapshot has must be what a
 /// second decoder makes of the words, which was written by the letter of the format's page.
@@ -21,37 +34,69 @@ pub fn run(input: &[u8]) {
     let mut input = Input::new(input);
     let shape = Shape::take(&mut input);
     let words = ring_file::take(&shape, &mut input);
-    guarded::words(&words, |words| follow(&Ring::decode(words).expect("a sound header"), input));
+    guarded::words(&words, |words| {
+        let counted = Watched::new(words);
+        counted.allow(HEADER_LOADS);
+        let counted = Ring::decode(counted).expect("a sound header");
+        follow(&Ring::decode(words).expect("a sound header"), &counted, input);
+    });
 }
 
-fn follow(ring: &Ring<&[AtomicU64]>, mut input: Input<'_>) {
-    let (geometry, words) = (ring.geometry(), *ring.words());
-    let mut followed = Directory::default();
-    let mut cursor = DirectoryCursor::default();
+fn follow(ring: &Plain<'_>, counted: &Counted<'_>, mut input: Input<'_>) {
+    let mut follower = Follower::default();
     for _ in 0..CHANGES_MAX {
-        followed.update(ring);
-        check(ring, &followed);
-        let news = cursor.news(ring);
-        assert!(cursor.is_current(ring) && followed.is_current(ring));
-        assert!(news.is_none_or(|news| news.entries.end <= geometry.entry_capacity));
-        let is_as_writers_do = change(geometry, words, &mut input);
+        follower.update(counted);
+        check(ring, &follower.directory);
+        let is_as_writers_do = change(ring.geometry(), ring.words(), &mut input);
         if !is_as_writers_do {
             // Words that change against the rules may be seen or not, but only until they are decoded
             // from the first to the last; and nothing ends in a panic before.
-            followed.update(ring);
-            bounded(geometry, &followed);
-            followed = ring.directory();
+            follower.update(counted);
+            bounded(ring.geometry(), &follower.directory);
+            follower = Follower::default();
         }
     }
-    followed.update(ring);
-    check(ring, &followed);
+    follower.update(counted);
+    check(ring, &follower.directory);
+}
+
+/// A reader that keeps up with a directory, and what it knows of it by the format's page.
+#[derive(Default)]
+struct Follower {
+    directory: Directory,
+    cursor: DirectoryCursor,
+    epoch: Option<u64>,
+    changes: u64,
+}
+
+impl Follower {
+    /// Learns what is new, in no more loads than there are entries that are new or that lived.
+    fn update(&mut self, ring: &Counted<'_>) {
+        let plain = |index: usize| ring.words().inner()[index].load(Ordering::Relaxed);
+        let allow = |loads: usize| ring.words().allow(loads as u64);
+        let known = self.directory.entries.len();
+        let count = entry_count(ring.geometry(), ring.words().inner());
+        let (epoch, changes) = (Some(plain(header::EPOCH)), plain(header::DIRECTORY_CHANGES));
+        let is_new = (epoch, changes) != (self.epoch, self.changes);
+        let anew = epoch != self.epoch || count < known;
+        let new = is_new.then(|| if anew { 0..count } else { known..count });
+        allow(NEWS_LOADS);
+        let news = self.cursor.news(ring);
+        assert_eq!(news, new.clone().map(|entries| DirectoryNews { anew, entries }));
+        let lived = self.directory.iter().filter(|entry| entry.lives()).count();
+        allow(NEWS_LOADS + new.map_or(0, |new| lived + new.len() * ENTRY_LOADS));
+        self.directory.update(ring);
+        (self.epoch, self.changes) = (epoch, changes);
+        allow(2 * NEWS_LOADS);
+        assert!(self.cursor.is_current(ring) && self.directory.is_current(ring));
+    }
 }
 
 /// The next change of an input: whether it is one that a writer may make.
 fn change(geometry: &Geometry, words: &[AtomicU64], input: &mut Input<'_>) -> bool {
     let load = |index: usize| words[index].load(Ordering::Relaxed);
     let store = |index: usize, value: u64| words[index].store(value, Ordering::Relaxed);
-    let count = load(header::ENTRY_COUNT).min(geometry.entry_capacity as u64) as usize;
+    let count = entry_count(geometry, words);
     let raise = |index: usize| store(index, load(index).wrapping_add(1));
     match input.below(4) {
         // A series begins.
@@ -85,9 +130,16 @@ fn change(geometry: &Geometry, words: &[AtomicU64], input: &mut Input<'_>) -> bo
                 geometry.entry_word(0) + usize::from(input.short()) % directory_words(geometry);
             store(index, input.word());
             store(header::ENTRY_COUNT, input.word());
+            raise(header::DIRECTORY_CHANGES);
             false
         }
     }
+}
+
+/// Entries that the directory says it has, as far as there is room for them.
+fn entry_count(geometry: &Geometry, words: &[AtomicU64]) -> usize {
+    let count = words[header::ENTRY_COUNT].load(Ordering::Relaxed);
+    usize::try_from(count).unwrap_or(usize::MAX).min(geometry.entry_capacity)
 }
 
 /// From the first entry to the end of the names.
@@ -104,11 +156,10 @@ fn bounded(geometry: &Geometry, directory: &Directory) {
 }
 
 /// A snapshot has what the words say, and what is asked of it follows from that.
-fn check(ring: &Ring<&[AtomicU64]>, directory: &Directory) {
+fn check(ring: &Plain<'_>, directory: &Directory) {
     let (geometry, words) = (ring.geometry(), *ring.words());
     bounded(geometry, directory);
-    let count = words[header::ENTRY_COUNT].load(Ordering::Relaxed);
-    let count = usize::try_from(count).unwrap_or(usize::MAX).min(geometry.entry_capacity);
+    let count = entry_count(geometry, words);
     let expected: Vec<_> = (0..count).map(|index| entry(geometry, words, index)).collect();
     assert_eq!(directory.entries, expected);
     assert_eq!(ring.directory(), *directory);

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tachograph::ring::Ring;
 
+use super::guarded;
 use super::input::Input;
 use super::ring_examine::{Asked, Seen, examine, expected};
 use super::ring_file::{self, Shape};
@@ -14,17 +15,17 @@ pub fn run(input: &[u8]) {
     let mut input = Input::new(input);
     let asked = Asked::take(&mut input);
     let shape = Shape::take(&mut input);
-    let words: Box<[AtomicU64]> =
-        ring_file::take(&shape, &mut input).into_iter().map(AtomicU64::new).collect();
-    let watched = Watched::new(words);
-    watched.allow(32);
-    let ring = Ring::decode(watched).expect("a sound header");
-    let seen = examine(&ring, &asked);
-    check(&ring, &asked, &seen);
+    guarded::words(&ring_file::take(&shape, &mut input), |words| {
+        let watched = Watched::new(words);
+        watched.allow(32);
+        let ring = Ring::decode(watched).expect("a sound header");
+        let seen = examine(&ring, &asked);
+        check(&ring, &asked, &seen);
+    });
 }
 
-fn check(ring: &Ring<Watched<Box<[AtomicU64]>>>, asked: &Asked, seen: &Seen) {
-    let words = ring.words().inner();
+fn check(ring: &Ring<Watched<&[AtomicU64]>>, asked: &Asked, seen: &Seen) {
+    let words = *ring.words().inner();
     let plain = |index: usize| words[index].load(Ordering::Relaxed);
     assert_eq!(seen.untimely, 0);
     for record in &seen.records {
