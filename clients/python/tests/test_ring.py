@@ -607,6 +607,12 @@ class Windows(InMemory):
         with self.assertRaises(ValueError):
             ring.window(5, first=1, arrays=False)
 
+    @unittest.skipIf(HAS_NUMPY, "numpy is installed")
+    def test_without_numpy_it_is_said_how_to_get_lists(self) -> None:
+        self.writer().publish()
+        with self.assertRaisesRegex(ImportError, "arrays=False"):
+            self.ring().window(5)
+
     @unittest.skipUnless(HAS_NUMPY, "LEFT OUT: numpy is not installed")
     def test_arrays_have_types_that_fit(self) -> None:
         import numpy as np

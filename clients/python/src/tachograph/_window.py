@@ -413,7 +413,11 @@ def read_arrays(
     file: RingFile, directory: Directory, wanted: Range, chosen: Callable[[Key], bool]
 ) -> ArrayWindow:
     """Reads a window into arrays."""
-    import numpy as np
+    try:
+        import numpy as np
+    except ImportError as error:
+        advice = "windows are arrays of numpy, which is not installed; with arrays=False they are lists"
+        raise ImportError(advice) from error
 
     head = file.head()
     last = min(wanted.last, head)
