@@ -79,7 +79,8 @@ impl Follower {
         let (epoch, changes) = (Some(plain(header::EPOCH)), plain(header::DIRECTORY_CHANGES));
         let is_new = (epoch, changes) != (self.epoch, self.changes);
         let anew = epoch != self.epoch || count < known;
-        let new = is_new.then(|| if anew { 0..count } else { known..count });
+        let first = if anew { 0 } else { known };
+        let new = is_new.then_some(first..count);
         allow(NEWS_LOADS);
         let news = self.cursor.news(ring);
         assert_eq!(news, new.clone().map(|entries| DirectoryNews { anew, entries }));
