@@ -196,6 +196,8 @@ fn assembly(target: &str) -> BTreeMap<String, Function> {
     let built = dir.join(target).join("release");
     let dependencies = |path: PathBuf| format!("-Ldependency={}", path.display());
     let mut compile = rustc();
+    // Where the compiler puts what it makes meanwhile: under one name, whatever the target is.
+    compile.current_dir(&built);
     compile.args(["--edition=2024", "--crate-type=lib", "-Copt-level=3", "-Ccodegen-units=1"]);
     compile.args(["--target", target, &emit(&probe), "--extern"]);
     compile.arg(format!("tachograph={}", built.join("libtachograph.rlib").display()));
