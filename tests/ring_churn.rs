@@ -400,3 +400,34 @@ fn next_ring_that_cannot_be_made_is_no_failure_until_it_is_needed() {
     let reader = Reader::open(&dir.ring()).expect("the ring opens");
     model.check(reader.ring());
 }
+
+/// A producer that waited for room had all readers look at the directory anew with each record.
+#[test]
+fn writer_that_waits_for_room_says_what_ended_and_nothing_else() {
+    const S: u64 = 1_000_000_000;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = ShmDir::new();
+    let mut host = Host::new();
+    let (mut writer, _) = start(&dir, SLOTS, &mut host.schema);
+    let obstacle = dir.path().join("host.ring.tmp");
+    fs::create_dir(&obstacle).expect("created");
+    let refused = (0..TICKS).any(|_| {
+        host.replace(1);
+        host.publish(&mut writer);
+        matches!(writer.keep_up(&mut host.schema, S), Some(Err(_)))
+    });
+    assert!(refused && writer.is_behind());
+    let reader = Reader::open(&dir.ring()).expect("the ring opens");
+    let changes = || reader.ring().directory_changes();
+    let before = changes();
+    assert!(writer.keep_up(&mut host.schema, 2 * S).is_none());
+    assert_eq!(changes(), before, "nothing has ended");
+    host.replace(1);
+    assert!(writer.keep_up(&mut host.schema, 3 * S).is_none());
+    assert_ne!(changes(), before, "something has");
+    assert!(matches!(writer.keep_up(&mut host.schema, 11 * S), Some(Err(_))), "it is tried again");
+    fs::remove_dir(&obstacle).expect("removed");
+    assert!(writer.keep_up(&mut host.schema, 20 * S).is_none(), "and then waited for");
+    assert!(matches!(writer.keep_up(&mut host.schema, 21 * S), Some(Ok(()))));
+    assert!(!writer.is_behind() && writer.keep_up(&mut host.schema, 22 * S).is_none());
+}

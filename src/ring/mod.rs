@@ -88,7 +88,7 @@ mod words;
 mod writer;
 
 pub use audit::{Audit, audit};
-pub use clock::{boottime_ns, realtime_ns};
+pub use clock::{Now, boottime_ns, realtime_ns};
 pub use damage::{Damage, Part};
 pub use decoder::{Column, ReadError, RecordView, Ring, Value};
 pub use directory::{Directory, DirectoryCursor, DirectoryNews, Entry, METRIC_BYTES_MAX};

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::clock::{boottime_ns, realtime_ns};
+use super::clock::Now;
 use super::opening::{Before, Opening};
 use super::place::RunDir;
 use super::writer::{WriteError, Writer, WriterOptions};
@@ -18,12 +18,6 @@ use crate::record::{ABSENT, Kind, Record, Repr, Schema, SchemaError, Unit, flags
 const DEPTH_RECORDS: u64 = 3600;
 /// Permissions unless it is told: everybody may read.
 const MODE: u32 = 0o644;
-/// Pause before a larger ring is tried for again: each try allocates and frees its whole file.
-const SYNC_PAUSE_NS: u64 = 10_000_000_000;
-/// A wall clock that moved against the boot clock by less than this, or by less than a hundredth of
-/// the interval, was being adjusted and not set.
-const STEP_NS_MIN: u64 = 10_000_000;
-const STEP_SHARE: u64 = 100;
 
 impl WriterOptions {
     /// A ring with a record each `interval`, of the last 3600 records, that everybody may read.
@@ -166,10 +160,9 @@ impl Declaration {
             own,
             writer,
             before,
-            step_ns: STEP_NS_MIN.max(interval_ns / STEP_SHARE),
+            interval_ns,
             last: None,
             unrecorded: None,
-            sync_again_ns: 0,
         })
     }
 }
@@ -216,14 +209,11 @@ pub struct Producer {
     record: Record,
     writer: Writer,
     before: Before,
-    /// By how much the wall clock moves when it was set.
-    step_ns: u64,
-    /// Wall clock and boot clock of the record before.
-    last: Option<(u64, u64)>,
+    interval_ns: u64,
+    /// The moment of the record before.
+    last: Option<Now>,
     /// Why series that were added are not recorded.
     unrecorded: Option<WriteError>,
-    /// When to try again, on the boot clock; 0 unless the last try failed.
-    sync_again_ns: u64,
 }
 
 impl Producer {
@@ -289,19 +279,20 @@ impl Producer {
     ///
     /// Returns the record's sequence.
     pub fn publish(&mut self) -> u64 {
-        self.publish_at(realtime_ns(), boottime_ns())
+        let Now { realtime_ns, boottime_ns } = Now::read();
+        self.publish_at(realtime_ns, boottime_ns)
     }
 
     /// Publishes the values that were set as the record of the moment that the two clocks say, in
     /// nanoseconds: that at which they were measured.
     pub fn publish_at(&mut self, realtime_ns: u64, boottime_ns: u64) -> u64 {
-        self.follow_schema();
-        let moved_ns = self.last.map_or(0, |(realtime, boottime)| {
-            let passed_ns = boottime_ns.saturating_sub(boottime);
-            realtime.saturating_add(passed_ns).abs_diff(realtime_ns)
-        });
-        let set = if moved_ns > self.step_ns { flags::CLOCK_STEP } else { 0 };
-        self.last = Some((realtime_ns, boottime_ns));
+        if let Some(synced) = self.writer.keep_up(&mut self.own.schema, boottime_ns) {
+            self.unrecorded = synced.err();
+        }
+        let now = Now { realtime_ns, boottime_ns };
+        let was_set = self.last.is_some_and(|last| now.was_set_since(last, self.interval_ns));
+        let set = if was_set { flags::CLOCK_STEP } else { 0 };
+        self.last = Some(now);
         let header = &mut self.record.header;
         (header.realtime_ns, header.boottime_ns) = (realtime_ns, boottime_ns);
         header.set_epoch_and_flags(0, set);
@@ -333,26 +324,5 @@ impl Producer {
     /// Ends in order: readers learn that no record will follow. The history stays.
     pub fn close(self) {
         self.writer.close();
-    }
-
-    #[inline]
-    fn follow_schema(&mut self) {
-        let behind = self.writer.is_behind() || self.writer.is_replacing();
-        if behind || !self.own.schema.changes().is_empty() {
-            self.sync();
-        }
-    }
-
-    /// Tells the ring's directory what has come and gone.
-    #[cold]
-    fn sync(&mut self) {
-        let now_ns = boottime_ns();
-        if now_ns < self.sync_again_ns {
-            self.writer.sync_ends(&mut self.own.schema);
-            return;
-        }
-        let synced = self.writer.sync(&mut self.own.schema);
-        self.sync_again_ns = if synced.is_ok() { 0 } else { now_ns.saturating_add(SYNC_PAUSE_NS) };
-        self.unrecorded = synced.err();
     }
 }

@@ -19,6 +19,9 @@ use super::words::WordsMut as _;
 use super::{FormatError, Reader, Ring, RingKind, notify, slot};
 use crate::record::{Record, RecordHeader, Schema, flags};
 
+/// Pause before a larger ring is tried for again: each try allocates and frees its whole file.
+const SYNC_PAUSE_NS: u64 = 10_000_000_000;
+
 /// How a ring is to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct WriterOptions {
@@ -152,6 +155,8 @@ pub struct Writer {
     pub(super) rollovers: u64,
     /// Whether the entries agree with the schema and the file does not.
     pub(super) behind: bool,
+    /// When a larger ring is tried for again, on the boot clock; 0 unless the last try failed.
+    sync_again_ns: u64,
     /// The ring whose place this one takes, until its readers have been told.
     pub(super) retire: Option<Ring<WriteMap>>,
 }
@@ -177,6 +182,7 @@ impl Writer {
             run_first: 0,
             rollovers: 0,
             behind: false,
+            sync_again_ns: 0,
             retire: None,
         }
     }
@@ -272,6 +278,43 @@ impl Writer {
         self.follow(schema);
         self.file.write_ends();
         self.behind |= !self.file.new.is_empty();
+    }
+
+    /// Tells the directory what has changed in `schema`, if anything has, before a record of the moment
+    /// `boottime_ns` on the boot clock. Where a larger ring is needed and cannot be had, the new series
+    /// are not recorded until it can, which is tried every ten seconds; all others are.
+    ///
+    /// `None` when nothing was to be done, or only what ended was told while the next try is waited
+    /// for. Otherwise what came of it, as [`Writer::sync`] says it.
+    #[inline]
+    pub fn keep_up(
+        &mut self,
+        schema: &mut Schema,
+        boottime_ns: u64,
+    ) -> Option<Result<(), WriteError>> {
+        let has_changed = !schema.changes().is_empty();
+        let is_due = has_changed || self.behind || self.successor.is_some();
+        if is_due { self.keep_up_with(schema, has_changed, boottime_ns) } else { None }
+    }
+
+    #[cold]
+    fn keep_up_with(
+        &mut self,
+        schema: &mut Schema,
+        has_changed: bool,
+        boottime_ns: u64,
+    ) -> Option<Result<(), WriteError>> {
+        if boottime_ns < self.sync_again_ns {
+            // Told for nothing, it would have all readers look at the directory again.
+            if has_changed {
+                self.sync_ends(schema);
+            }
+            return None;
+        }
+        let synced = self.sync(schema);
+        let again_ns = boottime_ns.saturating_add(SYNC_PAUSE_NS);
+        self.sync_again_ns = if synced.is_ok() { 0 } else { again_ns };
+        Some(synced)
     }
 
     /// Makes the living series those of `schema`, whose changes are then forgotten.

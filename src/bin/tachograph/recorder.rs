@@ -7,21 +7,18 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use tachograph::encode::STEP_S;
 use tachograph::record::{Record, RecordHeader, Schema, flags};
-use tachograph::ring::{Before, Opening, Reader, RunDir, Writer, WriterOptions};
+use tachograph::ring::{Before, Now, Opening, Reader, RunDir, Writer, WriterOptions};
 use tachograph::sample::Sampler;
 use tracing::{error, info, warn};
 
 use crate::config::{Depth, LANE, Lane, Settings};
-use crate::schedule::{Now, Schedule, Tick};
+use crate::schedule::{Schedule, Tick};
 use crate::show::{bytes, span};
 
 /// The default depth is shortened where the ring would be larger than this.
 const DEFAULT_RING_BYTES_MAX: u64 = 256 << 20;
 /// Permissions of the ring's file: what it holds can be read under /proc by everybody as well.
 const RING_MODE: u32 = 0o644;
-
-/// Pause before a larger ring is tried for again: each try allocates and frees its whole file.
-const SYNC_PAUSE_NS: u64 = 10_000_000_000;
 
 /// Sources that the points of the pull API come from.
 const PULLED: [&str; 6] = ["stat", "meminfo", "loadavg", "net_dev", "filesystem", "datastore"];
@@ -54,8 +51,6 @@ pub(crate) struct Recorder {
     clock_steps: u64,
     last_duration_ns: u64,
     sync_failures: u64,
-    /// When to try again, on the boot clock; 0 unless the last try failed.
-    sync_again_ns: u64,
 }
 
 impl Recorder {
@@ -92,7 +87,6 @@ impl Recorder {
             clock_steps: 0,
             last_duration_ns: 0,
             sync_failures: 0,
-            sync_again_ns: 0,
         })
     }
 
@@ -147,10 +141,7 @@ impl Recorder {
             warn!("{event}");
         }
         self.observe_self(&tick);
-        let try_again = self.writer.is_behind() && now.boottime_ns >= self.sync_again_ns;
-        if !self.schema.changes().is_empty() || try_again || self.writer.is_replacing() {
-            self.follow_schema(now);
-        }
+        self.follow_schema(now);
         let duration_ns = Now::read().boottime_ns.saturating_sub(now.boottime_ns);
         self.last_duration_ns = duration_ns;
         let mut set = 0;
@@ -195,26 +186,19 @@ impl Recorder {
         }
     }
 
-    /// Tells the ring's directory what has come and gone. When a larger ring is needed and cannot be
-    /// had, the new series are not recorded until it can; all others are.
-    #[cold]
+    /// Tells the ring's directory what has come and gone, and the log when series cannot be recorded
+    /// and when they are again.
     fn follow_schema(&mut self, now: Now) {
-        if now.boottime_ns < self.sync_again_ns {
-            self.writer.sync_ends(&mut self.schema);
-            return;
-        }
-        match self.writer.sync(&mut self.schema) {
-            Ok(()) => {
-                if std::mem::take(&mut self.sync_again_ns) > 0 {
-                    info!("all series are recorded again");
-                }
-            }
-            Err(error) => {
-                if self.sync_again_ns == 0 {
+        let was_behind = self.writer.is_behind();
+        match self.writer.keep_up(&mut self.schema, now.boottime_ns) {
+            None => {}
+            Some(Ok(())) if !was_behind => {}
+            Some(Ok(())) => info!("all series are recorded again"),
+            Some(Err(error)) => {
+                if !was_behind {
                     error!("new series cannot be recorded: {error}");
                 }
                 self.sync_failures += 1;
-                self.sync_again_ns = now.boottime_ns.saturating_add(SYNC_PAUSE_NS);
             }
         }
     }

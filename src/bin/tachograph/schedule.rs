@@ -6,28 +6,11 @@
 
 use std::time::Duration;
 
-use tachograph::ring::{boottime_ns, realtime_ns};
+use tachograph::ring::Now;
 
-/// A wall clock that moved against the boot clock by less than this, or by less than a hundredth of
-/// the interval, was being adjusted and not set.
-const STEP_NS_MIN: u64 = 10_000_000;
-const STEP_SHARE: u64 = 100;
 /// A deadline that the wall clock, being slowed down, has not reached is waited for at most this
 /// long.
 const EARLY_NS_MAX: u64 = 1_000_000;
-
-/// Both clocks at one moment, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Now {
-    pub realtime_ns: u64,
-    pub boottime_ns: u64,
-}
-
-impl Now {
-    pub(crate) fn read() -> Self {
-        Self { realtime_ns: realtime_ns(), boottime_ns: boottime_ns() }
-    }
-}
 
 /// A tick that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,9 +79,7 @@ impl Schedule {
         };
         if let Some((last_number, last)) = self.last {
             let passed_ns = now.boottime_ns.saturating_sub(last.boottime_ns);
-            let expected_ns = last.realtime_ns.saturating_add(passed_ns);
-            let moved_ns = expected_ns.abs_diff(now.realtime_ns);
-            tick.clock_step = moved_ns > STEP_NS_MIN.max(self.interval_ns / STEP_SHARE);
+            tick.clock_step = now.was_set_since(last, self.interval_ns);
             let due = if tick.clock_step {
                 // Numbers of two clock settings cannot be compared; time that passed can.
                 (passed_ns + self.interval_ns / 2) / self.interval_ns
