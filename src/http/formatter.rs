@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::query::{ParameterError, ParameterErrors};
 
-/// A dialect: the second segment of a path under `/api2/`, or that of all paths under `/api/v1/`.
+/// A dialect: the second segment of a path under `/api2/`, that of all paths under `/api/v1/`, or that
+/// of all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Formatter {
     /// `{"data":...}`; a refusal is text with an HTTP status.
@@ -21,6 +22,8 @@ pub enum Formatter {
     Extjs,
     /// The data by itself; a refusal is `{"error":...}` with an HTTP status.
     Native,
+    /// The data by itself; a refusal is text with an HTTP status.
+    Plain,
 }
 
 impl Formatter {
@@ -39,7 +42,7 @@ impl Formatter {
     pub fn opening(self) -> &'static str {
         match self {
             Formatter::Json | Formatter::Extjs => "{\"data\":",
-            Formatter::Native => "",
+            Formatter::Native | Formatter::Plain => "",
         }
     }
 
@@ -48,7 +51,7 @@ impl Formatter {
     pub fn closing(self) -> &'static str {
         match self {
             Formatter::Json => "}",
-            Formatter::Native => "",
+            Formatter::Native | Formatter::Plain => "",
             Formatter::Extjs => ",\"status\":200,\"success\":true}",
         }
     }
@@ -57,7 +60,7 @@ impl Formatter {
     pub(crate) fn points_opening(self) -> &'static str {
         match self {
             Formatter::Json | Formatter::Extjs => "{\"data\":{\"data\":[",
-            Formatter::Native => "[",
+            Formatter::Native | Formatter::Plain => "[",
         }
     }
 
@@ -65,7 +68,7 @@ impl Formatter {
     pub(crate) fn points_closing(self) -> &'static str {
         match self {
             Formatter::Json => "]}}",
-            Formatter::Native => "]",
+            Formatter::Native | Formatter::Plain => "]",
             Formatter::Extjs => "]},\"status\":200,\"success\":true}",
         }
     }
@@ -73,7 +76,7 @@ impl Formatter {
     /// Writes a refusal and says which HTTP status goes with it.
     pub(crate) fn refuse(self, refusal: &Refusal, out: &mut Vec<u8>) -> StatusCode {
         match self {
-            Formatter::Json => {
+            Formatter::Json | Formatter::Plain => {
                 out.extend_from_slice(refusal.message.as_bytes());
                 if let Some(errors) = &refusal.errors {
                     out.extend_from_slice(b"\n");

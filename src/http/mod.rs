@@ -56,6 +56,7 @@
 
 mod body;
 mod connection;
+mod content;
 mod counters;
 mod formatter;
 mod io;

@@ -19,6 +19,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use serde_json::json;
 
 use super::body::{AnswerBody, Rest, caught};
+use super::content::Content;
 use super::counters::{Counters, count};
 use super::formatter::{Formatter, Refusal};
 use super::limits::{PARAMETER_BYTES_MAX, URI_BYTES_MAX};
@@ -102,7 +103,14 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 }
 
 /// What an endpoint of the API does with its parameters.
-type Handler<P> = fn(&Service, Formatter, P) -> Result<Answer, Refusal>;
+type Handler<P> = fn(&Service, &Asked<'_>, P) -> Result<Answer, Refusal>;
+
+/// What a request asks for beside its parameters.
+struct Asked<'a> {
+    formatter: Formatter,
+    #[expect(dead_code, reason = "what is asked for in headers comes next")]
+    headers: &'a HeaderMap,
+}
 
 impl Service {
     fn method_refused(&self, formatter: Option<Formatter>) -> Answer {
@@ -130,13 +138,15 @@ impl Service {
             }
         };
         if body.is_end_stream() {
-            let answer = self.answer(formatter, Media::Form, from_query(&head.uri), handler);
+            let asked = Asked { formatter, headers: &headers };
+            let answer = self.answer(&asked, Media::Form, from_query(&head.uri), handler);
             return Reply::Made(Some(answer.into_response(headers)));
         }
         self.watch.receiving_body();
         let service = self.clone();
         Reply::Awaited(Box::pin(async move {
             let bytes = read_body(body).await;
+            let asked = Asked { formatter, headers: &headers };
             let answer = match &bytes {
                 Err(refusal) => {
                     if refusal.status == StatusCode::PAYLOAD_TOO_LARGE {
@@ -148,9 +158,9 @@ impl Service {
                 }
                 // The name of a media type for nothing at all: then the query counts.
                 Ok(bytes) if bytes.is_empty() => {
-                    service.answer(formatter, Media::Form, from_query(&head.uri), handler)
+                    service.answer(&asked, Media::Form, from_query(&head.uri), handler)
                 }
-                Ok(bytes) => service.answer(formatter, media, bytes, handler),
+                Ok(bytes) => service.answer(&asked, media, bytes, handler),
             };
             answer.into_response(headers)
         }))
@@ -158,7 +168,7 @@ impl Service {
 
     fn answer<P: Parameters>(
         &self,
-        formatter: Formatter,
+        asked: &Asked<'_>,
         media: Media,
         text: &[u8],
         handler: Handler<P>,
@@ -166,36 +176,40 @@ impl Service {
         let parameters = media.parameters(text).inspect_err(|_| {
             count(&self.stock.counters.parameter_errors);
         });
-        match parameters.and_then(|parameters| handler(self, formatter, parameters)) {
+        match parameters.and_then(|parameters| handler(self, asked, parameters)) {
             Ok(answer) => answer,
-            Err(refusal) => Answer::refused(self, formatter, &refusal),
+            Err(refusal) => Answer::refused(self, asked.formatter, &refusal),
         }
     }
 
-    fn version(&self, formatter: Formatter, _: NoParameters) -> Result<Answer, Refusal> {
+    fn version(&self, asked: &Asked<'_>, _: NoParameters) -> Result<Answer, Refusal> {
         let mut buffer = self.stock.pool.take();
-        for text in [formatter.opening(), VERSION_DATA, formatter.closing()] {
+        for text in [asked.formatter.opening(), VERSION_DATA, asked.formatter.closing()] {
             buffer.bytes.extend_from_slice(text.as_bytes());
         }
         Ok(Answer::whole(self, StatusCode::OK, Content::Formatter, buffer))
     }
 
-    fn metrics(&self, formatter: Formatter, parameters: PullParameters) -> Result<Answer, Refusal> {
+    fn metrics(
+        &self,
+        &Asked { formatter, .. }: &Asked<'_>,
+        parameters: PullParameters,
+    ) -> Result<Answer, Refusal> {
         let PullParameters { history, start_time } = parameters;
         let envelope = (formatter.points_opening(), formatter.points_closing());
         self.pulled(formatter, envelope, |vitals| vitals.pull(history, start_time))
     }
 
-    fn rings(&self, formatter: Formatter, _: NoParameters) -> Result<Answer, Refusal> {
-        self.list(formatter, Listing::Rings)
+    fn rings(&self, asked: &Asked<'_>, _: NoParameters) -> Result<Answer, Refusal> {
+        self.list(asked.formatter, Listing::Rings)
     }
 
-    fn series(&self, formatter: Formatter, wanted: ListParameters) -> Result<Answer, Refusal> {
-        self.list(formatter, Listing::Series(wanted))
+    fn series(&self, asked: &Asked<'_>, wanted: ListParameters) -> Result<Answer, Refusal> {
+        self.list(asked.formatter, Listing::Series(wanted))
     }
 
-    fn latest(&self, formatter: Formatter, wanted: ListParameters) -> Result<Answer, Refusal> {
-        self.list(formatter, Listing::Latest(wanted))
+    fn latest(&self, asked: &Asked<'_>, wanted: ListParameters) -> Result<Answer, Refusal> {
+        self.list(asked.formatter, Listing::Latest(wanted))
     }
 
     fn list(&self, formatter: Formatter, listing: Listing) -> Result<Answer, Refusal> {
@@ -295,24 +309,6 @@ impl Future for Reply {
     }
 }
 
-/// The kinds of content there are.
-#[derive(Clone, Copy)]
-enum Content {
-    /// What the API's clients look for, letter by letter.
-    Formatter,
-    Json,
-    Text,
-}
-
-impl Content {
-    fn of(formatter: Formatter) -> Content {
-        match formatter {
-            Formatter::Json | Formatter::Extjs => Content::Formatter,
-            Formatter::Native => Content::Json,
-        }
-    }
-}
-
 /// An answer before it is HTTP.
 struct Answer {
     status: StatusCode,
@@ -357,14 +353,7 @@ impl Answer {
 
     fn into_response(self, mut headers: HeaderMap) -> Response<AnswerBody> {
         headers.clear();
-        let content = match self.content {
-            Content::Formatter => {
-                const { HeaderValue::from_static("application/json;charset=UTF-8") }
-            }
-            Content::Json => const { HeaderValue::from_static("application/json") },
-            Content::Text => const { HeaderValue::from_static("text/plain; charset=utf-8") },
-        };
-        headers.insert(header::CONTENT_TYPE, content);
+        headers.insert(header::CONTENT_TYPE, self.content.header());
         headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
         headers
             .insert(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });

@@ -19,8 +19,8 @@ const CACHE_BUSTER: &str = "_dc";
 pub trait Parameters: Default {
     /// The names, in the order of [`set`](Self::set)'s index.
     const NAMES: &'static [&'static str];
-    /// Whether a name may occur several times.
-    const MAY_REPEAT: bool = false;
+    /// Those of the names that may occur several times.
+    const REPEATED: &'static [&'static str] = &[];
 
     /// Sets the parameter with the name `NAMES[index]`.
     ///
@@ -70,7 +70,7 @@ impl ListParameters {
 
 impl Parameters for ListParameters {
     const NAMES: &'static [&'static str] = &["ring", "match"];
-    const MAY_REPEAT: bool = true;
+    const REPEATED: &'static [&'static str] = Self::NAMES;
 
     fn set(&mut self, index: usize, value: &str) -> Result<(), ParameterError> {
         if self.rings.len() + self.matching.len() == CHOICES_MAX {
@@ -171,7 +171,7 @@ impl<P: Parameters> Reader<P> {
         }
         let result = match P::NAMES.iter().position(|known| *known == name) {
             None => Err(ParameterError::Unknown),
-            Some(index) if !P::MAY_REPEAT && self.seen & (1 << index) != 0 => {
+            Some(index) if self.seen & (1 << index) != 0 && !P::REPEATED.contains(&name) => {
                 Err(ParameterError::Duplicate)
             }
             Some(index) => {
