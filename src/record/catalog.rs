@@ -92,6 +92,12 @@ catalog! {
         "procs_running" Gauge Count U64, "node_procs_running", "Number of processes in runnable state.";
         "procs_blocked" Gauge Count U64, "node_procs_blocked", "Number of processes blocked waiting for I/O to complete.";
         "boot_time_seconds" Gauge Seconds U64, "node_boot_time_seconds", "When the machine started, in seconds since 1970.";
+        "uname_sysname=*" Gauge Flag U64, "tachograph_uname_sysname_info", "1 while the kernel is called this.";
+        "uname_release=*" Gauge Flag U64, "tachograph_uname_release_info", "Labeled system information as provided by the uname system call.";
+        "uname_version=*" Gauge Flag U64, "tachograph_uname_version_info", "1 while the kernel says that it was built so.";
+        "uname_machine=*" Gauge Flag U64, "tachograph_uname_machine_info", "1 while this is the machine's architecture.";
+        "uname_nodename=*" Gauge Flag U64, "tachograph_uname_nodename_info", "1 while the machine is called this.";
+        "uname_domainname=*" Gauge Flag U64, "tachograph_uname_domainname_info", "1 while this is the machine's NIS domain.";
         "load1" Gauge Count F64, "node_load1", "1m load average.";
         "load5" Gauge Count F64, "node_load5", "5m load average.";
         "load15" Gauge Count F64, "node_load15", "15m load average.";
@@ -232,7 +238,7 @@ catalog! {
         "discards_completed" Counter Count U64, "tachograph_filesystem_discards_completed_total", "Discards that the block devices under the file system completed.";
         "discarded_sectors" Counter Sectors U64, "tachograph_filesystem_discarded_bytes_total", "Bytes that were discarded on the block devices under the file system.";
         "age_ms" Gauge Milliseconds U64, "tachograph_filesystem_age_seconds", "How long ago the file system was asked for its space.";
-        "stuck" Gauge Flag U64, "tachograph_filesystem_stuck", "1 when the file system has not answered for some seconds.";
+        "stuck" Gauge Flag U64, "node_filesystem_device_error", "Whether an error occurred while getting statistics for the given device.";
         "fstype=*" Gauge Flag U64, "tachograph_filesystem_fstype_info", "1 while the file system is of this type.";
         "device=*" Gauge Flag U64, "tachograph_filesystem_device_info", "1 while this is what is mounted.";
         "backing=*" Gauge Flag U64, "tachograph_filesystem_backing_info", "1 while the file system lies on this: device, devices, zfs, network, memory, overlay, fuse or none.";

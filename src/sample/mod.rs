@@ -50,6 +50,7 @@ mod source;
 mod stat;
 mod text;
 mod textfile;
+mod uname;
 mod uptime;
 mod vmstat;
 mod zfs;

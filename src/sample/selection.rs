@@ -7,7 +7,7 @@ use super::source::Source;
 use super::{
     Sampling, block_health, cgroup, cpufreq, cputime, diskstats, hwmon, interrupts, loadavg,
     meminfo, mount, net_dev, netstat, numa, pressure, snmp6, sockstat, softirqs, stat, textfile,
-    uptime, vmstat, zfs,
+    uname, uptime, vmstat, zfs,
 };
 
 /// What changes slowly and is read on a thread of its own is read at every so many turns only. Each
@@ -52,6 +52,12 @@ pub const SOURCES: &[SourceInfo] = &[
         name: "uptime",
         help: "Time since the machine started.",
         make: |sampling, _| vec![Box::new(uptime::Up::new(&sampling.roots))],
+        divisor: 1,
+    },
+    SourceInfo {
+        name: "uname",
+        help: "Kernel, machine and their names.",
+        make: |_, _| vec![Box::new(uname::Uname::new())],
         divisor: 1,
     },
     SourceInfo {
