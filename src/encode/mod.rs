@@ -7,11 +7,14 @@ mod native;
 mod number;
 mod pbs;
 mod points;
+pub mod prometheus;
 mod rows;
 mod string;
 
 pub use native::{Latest, LatestPlan, RingLine, SERIES_PER_PIECE, SeriesList, living};
-pub use number::{F64_BYTES_MAX, F64_ROOM, push_f64, push_i64, push_u64, write_f64};
+pub use number::{
+    F64_BYTES_MAX, F64_ROOM, push_f64, push_i64, push_u64, write_decimal, write_f64, write_u64,
+};
 pub use pbs::{
     GENERATIONS_MAX, HISTORY_S, HOST_POINTS, PART_BYTES, PbsAnswer, PbsPlan, PbsQuery, STEP_S,
     STORE_POINTS, STORES_MAX,

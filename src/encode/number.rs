@@ -103,6 +103,58 @@ pub fn write_f64(room: &mut [u8; F64_ROOM], value: f64) -> usize {
     write_any(room, value)
 }
 
+/// Writes the digits of `value` at the start of `room` and says how many there are.
+///
+/// What follows the text in `room` is left in an unknown state.
+#[inline]
+pub fn write_u64(room: &mut [u8; F64_ROOM], value: u64) -> usize {
+    if value < WHOLE_END {
+        let text = room.first_chunk_mut().expect("the room of a number without sign is smaller");
+        return write_whole(text, value) - ".0".len();
+    }
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(value).as_bytes();
+    room[..text.len()].copy_from_slice(text);
+    text.len()
+}
+
+/// Writes `value` with the decimal point moved `PLACES` to the left, exactly and without zeros at its
+/// end, at the start of `room`, and says how long the text is.
+///
+/// What follows the text in `room` is left in an unknown state.
+///
+/// # Examples
+///
+/// ```
+/// use tachograph::encode::{F64_ROOM, write_decimal};
+///
+/// let mut room = [0; F64_ROOM];
+/// let len = write_decimal::<2>(&mut room, 1_632_350);
+/// assert_eq!(&room[..len], b"16323.5");
+/// ```
+#[inline]
+pub fn write_decimal<const PLACES: u32>(room: &mut [u8; F64_ROOM], value: u64) -> usize {
+    const { assert!(PLACES <= 16) };
+    let unit = const { 10_u64.pow(PLACES) };
+    let (whole, part) = (value / unit, value % unit);
+    let len = write_u64(room, whole);
+    if part == 0 {
+        return len;
+    }
+    room[len] = b'.';
+    let fraction = room[len + 1..].first_chunk_mut::<16>().expect("the whole part is shorter");
+    let (high, low) = digits16(part * const { 10_u64.pow(16 - PLACES) });
+    fraction[..8].copy_from_slice(&(high | ASCII).to_le_bytes());
+    if low == 0 {
+        return len + 1 + (8 - high.leading_zeros() as usize / 8);
+    }
+    fraction[8..].copy_from_slice(&(low | ASCII).to_le_bytes());
+    len + 1 + (16 - low.leading_zeros() as usize / 8)
+}
+
+/// Where the numbers end that [`write_whole`] takes.
+const WHOLE_END: u64 = 10_000_000_000_000_000;
+
 /// Room behind the sign.
 const UNSIGNED_ROOM: usize = F64_ROOM - 1;
 
@@ -297,6 +349,38 @@ mod tests {
         }
     }
 
+    #[track_caller]
+    fn check_whole(value: u64) {
+        let mut room = [0; F64_ROOM];
+        let len = write_u64(&mut room, value);
+        assert_eq!(&room[..len], value.to_string().as_bytes());
+        check_decimal::<2>(value);
+        check_decimal::<3>(value);
+        check_decimal::<6>(value);
+        check_decimal::<9>(value);
+    }
+
+    #[track_caller]
+    fn check_decimal<const PLACES: u32>(value: u64) {
+        let mut room = [0; F64_ROOM];
+        let len = write_decimal::<PLACES>(&mut room, value);
+        let text = String::from_utf8(room[..len].to_vec()).expect("ASCII");
+        let (whole, part) = (value / 10_u64.pow(PLACES), value % 10_u64.pow(PLACES));
+        let slow = format!("{whole}.{part:0width$}", width = PLACES as usize);
+        assert_eq!(text, slow.trim_end_matches('0').trim_end_matches('.'));
+    }
+
+    #[test]
+    fn integers_and_decimals_of_every_length_are_exact() {
+        for digits in 0..20 {
+            let power = 10_u64.pow(digits);
+            for value in [power - 1, power, power + 1, power / 7, power.saturating_mul(3) / 2] {
+                check_whole(value);
+            }
+        }
+        check_whole(u64::MAX);
+    }
+
     /// The value and the few on either side of it.
     #[track_caller]
     fn check_around(value: f64) {
@@ -398,6 +482,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_integer_is_exact(value: u64, shift in 0_u32..64) {
+            check_whole(value >> shift);
+        }
+
         #[test]
         fn any_bits_are_as_serde_json_prints_them(bits: u64) {
             check(f64::from_bits(bits));

@@ -1,0 +1,122 @@
+//! The newest record, without times.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use super::page::Page;
+use super::sheet::{Sheet, Sheets};
+use super::{Collectors, Exposition};
+use crate::encode::PART_BYTES;
+use crate::encode::number::F64_ROOM;
+use crate::record::{ABSENT, RecordHeader};
+use crate::ring::{RecordView, Ring, Span as _, Words};
+
+/// How often the newest record is chosen anew because the directory has changed meanwhile.
+const CHOICES: u32 = 4;
+
+/// The writer has overwritten what was being written out, or changes the directory faster than it can
+/// be read: what was written so far is no whole answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overtaken;
+
+impl fmt::Display for Overtaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the ring was overwritten while it was read")
+    }
+}
+
+impl Error for Overtaken {}
+
+/// The newest record of a ring, being written.
+///
+/// All of it is of one record, also when it is written in several parts.
+#[derive(Clone, Debug)]
+pub struct Scrape {
+    sheet: Arc<Sheet>,
+    exposition: Exposition,
+    wanted: Collectors,
+    /// 0 when there is no record.
+    seq: u64,
+    /// The next family.
+    family: usize,
+}
+
+impl Scrape {
+    /// Chooses the newest record of `ring`.
+    ///
+    /// # Errors
+    ///
+    /// [`Overtaken`].
+    pub fn begin<W: Words>(
+        ring: &Ring<W>,
+        sheets: &mut Sheets,
+        (exposition, wanted): (Exposition, Collectors),
+    ) -> Result<Self, Overtaken> {
+        for _ in 0..CHOICES {
+            let sheet = sheets.living(ring);
+            let seq = ring.latest(|view| view.seq()).unwrap_or(0);
+            if sheets.is_current(ring) {
+                return Ok(Self { sheet, exposition, wanted, seq, family: 0 });
+            }
+        }
+        Err(Overtaken)
+    }
+
+    /// The record; 0 when there is none.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Appends the next families to `out`, about [`PART_BYTES`] of them, and says whether more
+    /// follow. What must stand at the very end is for the caller to add.
+    ///
+    /// # Errors
+    ///
+    /// [`Overtaken`] when the writer has gone round the whole ring since the beginning.
+    pub fn part<W: Words>(&mut self, ring: &Ring<W>, out: &mut Vec<u8>) -> Result<bool, Overtaken> {
+        if self.seq == 0 {
+            return Ok(false);
+        }
+        let end = out.len() + PART_BYTES;
+        let mut page = Page::at_end_of(out);
+        let next = ring.read(self.seq, |view| self.write(&view, end, &mut page));
+        self.family = next.map_err(|_| Overtaken)?;
+        Ok(self.family < self.sheet.families.len())
+    }
+
+    /// Writes families until the page is as long as `end`; the first one that was not written.
+    fn write<W: Words>(&self, view: &RecordView<'_, W>, end: usize, page: &mut Page<'_>) -> usize {
+        let sheet = &*self.sheet;
+        let (span, realtime_ns) = (view.span(), view.realtime_ns());
+        for (index, family) in sheet.families.iter().enumerate().skip(self.family) {
+            if page.len() >= end {
+                return index;
+            }
+            if !self.wanted.has_place(family.collector) {
+                continue;
+            }
+            let mut is_headed = false;
+            for sample in &sheet.samples[family.samples.clone()] {
+                let Some(stretch) = sheet.stretch(sample, self.seq) else { continue };
+                let at = RecordHeader::WORDS + stretch.column;
+                let word = span.load(at).unwrap_or(ABSENT);
+                let mut number = [0; F64_ROOM];
+                let len = sample.scale.write(&mut number, word, realtime_ns);
+                if len == 0 {
+                    continue;
+                }
+                if !std::mem::replace(&mut is_headed, true) {
+                    let head = family.head(self.exposition);
+                    page.copy(&sheet.text, head.at, head.len);
+                }
+                page.copy(&sheet.text, sample.name.at, sample.name.len);
+                number[len] = b'\n';
+                *page.room() = number;
+                page.grow(len + 1);
+            }
+        }
+        sheet.families.len()
+    }
+}
