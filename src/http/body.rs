@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::counters::{Counters, count};
 use super::pool::{Buffer, Pool};
 use super::vitals::{Part, Pull};
-use super::watch::Watch;
+use super::watch::{Receipt, Watch};
 
 /// The parts of an answer that are not made yet.
 pub(crate) struct Rest {
@@ -30,16 +30,30 @@ pub(crate) struct Rest {
 pub(crate) struct AnswerBody {
     first: Option<Buffer>,
     rest: Option<Rest>,
+    receipt: Option<Rc<dyn Receipt>>,
     watch: Rc<Watch>,
 }
 
 impl AnswerBody {
     pub(crate) fn whole(bytes: Buffer, watch: Rc<Watch>) -> AnswerBody {
-        AnswerBody { first: Some(bytes), rest: None, watch }
+        AnswerBody { first: Some(bytes), rest: None, receipt: None, watch }
     }
 
     pub(crate) fn in_parts(first: Buffer, rest: Rest, watch: Rc<Watch>) -> AnswerBody {
-        AnswerBody { first: Some(first), rest: Some(rest), watch }
+        AnswerBody { first: Some(first), rest: Some(rest), receipt: None, watch }
+    }
+
+    /// Says what is to be done once it has been sent.
+    pub(crate) fn set_receipt(&mut self, receipt: Rc<dyn Receipt>) {
+        self.receipt = Some(receipt);
+    }
+
+    /// The last frame is being handed over. A body that nobody wants, as that of a HEAD, never comes
+    /// here.
+    fn ends(&mut self) {
+        if let Some(receipt) = self.receipt.take() {
+            self.watch.expects(receipt);
+        }
     }
 }
 
@@ -52,6 +66,9 @@ impl Body for AnswerBody {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Buffer>, BrokenOff>>> {
         if let Some(first) = self.first.take() {
+            if self.rest.is_none() {
+                self.ends();
+            }
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
@@ -60,6 +77,7 @@ impl Body for AnswerBody {
             Some(Part::Last) => {
                 buffer.bytes.extend_from_slice(rest.closing.as_bytes());
                 self.rest = None;
+                self.ends();
             }
             Some(Part::More) if !buffer.bytes.is_empty() => {}
             // An empty part with more to come would be asked for again at once, and for ever.

@@ -4,6 +4,29 @@ use hyper::header::HeaderValue;
 
 use super::formatter::Formatter;
 
+/// A type of version 1.0.0 with the escaping that was asked for.
+macro_rules! escaped {
+    ($escaping:expr, $media:literal) => {{
+        macro_rules! with {
+            ($more:literal) => {
+                const {
+                    HeaderValue::from_static(concat!(
+                        $media,
+                        "; version=1.0.0; charset=utf-8",
+                        $more
+                    ))
+                }
+            };
+        }
+        match $escaping {
+            Escaping::Unsaid => with!(""),
+            Escaping::AllowUtf8 => with!("; escaping=allow-utf-8"),
+            Escaping::Underscores => with!("; escaping=underscores"),
+            Escaping::Values => with!("; escaping=values"),
+        }
+    }};
+}
+
 /// What an answer's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -11,6 +34,33 @@ pub(crate) enum Content {
     Formatter,
     Json,
     Text,
+    /// Prometheus text 0.0.4.
+    Prometheus,
+    /// Prometheus text 1.0.0.
+    PrometheusV1(Escaping),
+    /// OpenMetrics text 1.0.0.
+    OpenMetrics(Escaping),
+}
+
+/// How names are written that the older formats do not have. None of ours is one, so all of these
+/// give the same text: the client is told the one that it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Escaping {
+    Unsaid,
+    AllowUtf8,
+    Underscores,
+    Values,
+}
+
+impl Escaping {
+    pub(crate) fn named(name: &str) -> Escaping {
+        match name {
+            "allow-utf-8" => Escaping::AllowUtf8,
+            "underscores" => Escaping::Underscores,
+            "values" => Escaping::Values,
+            _ => Escaping::Unsaid,
+        }
+    }
 }
 
 impl Content {
@@ -29,6 +79,11 @@ impl Content {
             }
             Content::Json => const { HeaderValue::from_static("application/json") },
             Content::Text => const { HeaderValue::from_static("text/plain; charset=utf-8") },
+            Content::Prometheus => {
+                const { HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8") }
+            }
+            Content::PrometheusV1(escaping) => escaped!(escaping, "text/plain"),
+            Content::OpenMetrics(escaping) => escaped!(escaping, "application/openmetrics-text"),
         }
     }
 }

@@ -19,6 +19,9 @@ macro_rules! counters {
             pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name.get()),)+].into_iter()
             }
+
+            /// What is counted, in the order of [`Counters::each`].
+            pub(crate) const HELP: &[&str] = &[$(concat!($($doc),+),)+];
         }
     };
 }
@@ -54,6 +57,10 @@ counters! {
     rings_refused,
     /// Times that there began to be more rings than `RINGS_MAX`, or files than are looked at.
     rings_left_out,
+    /// Histories that were refused because there were too many cursors.
+    cursors_refused,
+    /// Records that were asked for as history and had been overwritten.
+    records_overrun,
     /// Answers that had begun and could not go on; the connection was cut short.
     answers_broken,
     /// Panics caught while a request was answered. Each is a defect.

@@ -44,7 +44,8 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))
+            .inspect_err(|_| self.watch.reset())?;
         if buffer.filled().len() > before {
             self.watch.received();
         } else if buffer.remaining() > 0 {

@@ -52,6 +52,15 @@ pub const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Most patterns and most names of rings in one request.
 pub const CHOICES_MAX: usize = 16;
 
+/// Most cursors of a server.
+pub const CURSORS_MAX: usize = 64;
+
+/// A cursor that nobody has used for so long is forgotten when another one needs its place.
+pub const CURSOR_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// Longest file of cursors that is read, in bytes: a kilobyte for each of them.
+pub const CURSOR_FILE_BYTES_MAX: u64 = 64 * 1024;
+
 /// The limits that an operator sets.
 ///
 /// The memory of a connection is bounded by [`header_bytes_max`](Self::header_bytes_max) (at least

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::query::ListParameters;
 use super::rings::Refused;
+use super::scrapes::Scrapes;
 use super::vitals::{PART_BYTES, Part, Pull};
 use crate::encode::{
     Latest, LatestPlan, RingLine, SERIES_PER_PIECE, SeriesList, push_escaped, push_u64,
@@ -30,6 +31,7 @@ pub(super) struct Listed<W> {
     pub(super) ring: Ring<W>,
     /// What outlives one answer.
     pub(super) plan: Rc<RefCell<LatestPlan>>,
+    pub(super) scrapes: Rc<Scrapes>,
 }
 
 /// Every ring as a whole.

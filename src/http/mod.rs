@@ -7,6 +7,8 @@
 //! | `GET /api/v1/rings` | every ring: lane or application, its writer's state, and files that are refused |
 //! | `GET /api/v1/series` | series of the rings, chosen by `ring` and by patterns, `match` |
 //! | `GET /api/v1/latest` | the newest record of the rings, chosen likewise |
+//! | `GET /metrics` | the newest record for Prometheus: text or OpenMetrics, as `Accept` has it |
+//! | `GET /metrics/history` | every record of a `window`, `since_seq`, or since a `cursor`, with times |
 //! | `GET /healthz` | `ok`, for as long as the process answers at all |
 //! | `GET /readyz` | `ready`, or 503 and why the newest record is not fresh |
 //!
@@ -54,21 +56,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod accept;
 mod body;
 mod connection;
 mod content;
 mod counters;
+pub mod cursors;
 mod formatter;
 mod io;
 pub mod limits;
 mod listing;
+mod own;
 mod pool;
+mod quality;
 pub mod query;
 mod ring_pull;
 mod ring_vitals;
 mod rings;
 mod route;
 mod saved_vitals;
+mod scrapes;
 mod server;
 mod service;
 mod vitals;
@@ -82,5 +89,6 @@ pub use ring_vitals::RingVitals;
 pub use rings::Rings;
 pub use route::Route;
 pub use saved_vitals::SavedVitals;
+pub use scrapes::{HistoryStart, ScrapeWanted, Scraped};
 pub use server::{BindError, Server, Settings, Summary};
 pub use vitals::{Freshness, PART_BYTES, Part, Pull, Vitals, VitalsError};

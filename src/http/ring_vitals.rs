@@ -9,8 +9,9 @@ use super::listing::{LatestPull, Listing, RingsPull, SeriesPull};
 use super::query::ListParameters;
 use super::ring_pull::{Answers, RingPull};
 use super::rings::Rings;
+use super::scrapes::{HistoryStart, ScrapeWanted, Scraped, Scrapes};
 use super::vitals::{Freshness, Part, Pull, Vitals, VitalsError};
-use crate::ring::{OpenError, Reader, boottime_ns, layout, realtime_ns};
+use crate::ring::{OpenError, ReadMap, Reader, Ring, boottime_ns, layout, realtime_ns};
 
 /// How often the ring's name is looked at, in case another file has taken its place unannounced.
 const NAME_CHECK: Duration = Duration::from_secs(1);
@@ -19,9 +20,11 @@ const NAME_CHECK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct RingVitals {
     path: PathBuf,
+    name: String,
     reader: RefCell<Option<Reader>>,
     looked: RefCell<Instant>,
     answers: Rc<Answers>,
+    scrapes: Rc<Scrapes>,
     rings: Option<Rings>,
 }
 
@@ -40,7 +43,33 @@ impl RingVitals {
 
     fn new(path: PathBuf, reader: Option<Reader>) -> Self {
         let looked = RefCell::new(Instant::now());
-        Self { path, reader: RefCell::new(reader), looked, answers: Rc::default(), rings: None }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (reader, answers) = (RefCell::new(reader), Rc::default());
+        let scrapes = Scrapes::of(&name);
+        Self { path, name, reader, looked, answers, scrapes, rings: None }
+    }
+
+    /// Runs `f` on the ring that is asked for.
+    fn with_ring<T>(
+        &self,
+        wanted: &Option<String>,
+        f: impl FnOnce(&Ring<ReadMap>, &Rc<Scrapes>) -> Result<T, VitalsError>,
+    ) -> Result<T, VitalsError> {
+        if let Some(name) = wanted.as_ref().filter(|name| **name != self.name) {
+            let rings = self.rings.as_ref().ok_or(VitalsError::Absent)?;
+            let listed = rings.listed(std::slice::from_ref(name));
+            let listed = listed.map_err(VitalsError::UnknownRing)?;
+            let listed = listed.first().ok_or(VitalsError::Absent)?;
+            return f(&listed.ring, &listed.scrapes);
+        }
+        let mut reader = self.reader.borrow_mut();
+        match self.follow(&mut reader) {
+            Ok(()) => {}
+            Err(OpenError::Missing(_)) if reader.is_none() => return Err(VitalsError::Absent),
+            Err(error) => return Err(VitalsError::Unreadable(Box::new(error))),
+        }
+        let reader = reader.as_ref().ok_or(VitalsError::Absent)?;
+        f(reader.ring(), &self.scrapes)
     }
 
     /// The same ring, with `rings` for the native API. Those say nothing in any other.
@@ -78,6 +107,15 @@ impl Vitals for RingVitals {
         let Some(reader) = &*reader else { return Err(VitalsError::Absent) };
         let now = Duration::from_nanos(realtime_ns());
         Ok(Box::new(RingPull::begin(reader.ring(), &self.answers, history, start, now)))
+    }
+
+    fn scrape(&self, wanted: &ScrapeWanted) -> Result<Scraped, VitalsError> {
+        self.with_ring(&wanted.ring, |ring, scrapes| scrapes.newest(ring, wanted))
+    }
+
+    fn history(&self, wanted: &ScrapeWanted, start: HistoryStart) -> Result<Scraped, VitalsError> {
+        let now = Duration::from_nanos(realtime_ns());
+        self.with_ring(&wanted.ring, |ring, scrapes| scrapes.history(ring, wanted, start, now))
     }
 
     fn freshness(&self) -> Freshness {

@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::counters::{Counters, count};
 use super::limits::{DIRECTORY_NAMES_MAX, LOOK_PAUSE, REFUSED_MAX, RINGS_MAX};
 use super::listing::Listed;
+use super::scrapes::Scrapes;
 use crate::encode::{LatestPlan, RingLine, living};
 use crate::ring::{OpenError, ReadMap, Reader, RingKind, layout, unfit_name};
 
@@ -44,6 +45,7 @@ struct Served {
     uid: Cell<u32>,
     reader: RefCell<Reader>,
     plan: Rc<RefCell<LatestPlan>>,
+    scrapes: Rc<Scrapes>,
 }
 
 /// A file that is not served, and why.
@@ -209,6 +211,7 @@ impl Served {
             uid: Cell::new(owner(path)),
             reader: RefCell::new(reader),
             plan: Rc::default(),
+            scrapes: Scrapes::of(name),
         })
     }
 
@@ -235,7 +238,8 @@ impl Served {
 
     fn listed(&self) -> Listed<ReadMap> {
         let ring = self.reader.borrow().ring().clone();
-        Listed { name: self.name.clone(), ring, plan: Rc::clone(&self.plan) }
+        let (plan, scrapes) = (Rc::clone(&self.plan), Rc::clone(&self.scrapes));
+        Listed { name: self.name.clone(), ring, plan, scrapes }
     }
 
     fn line(&self) -> RingLine {

@@ -18,6 +18,10 @@ pub enum Route {
     Series,
     /// `/api/v1/latest`
     Latest,
+    /// `/metrics`
+    Scrape,
+    /// `/metrics/history`
+    ScrapeHistory,
     /// `/healthz`
     Healthz,
     /// `/readyz`
@@ -54,6 +58,8 @@ impl Route {
             len += 1;
         }
         match segments[..len] {
+            ["metrics"] => Route::Scrape,
+            ["metrics", "history"] => Route::ScrapeHistory,
             ["healthz"] => Route::Healthz,
             ["readyz"] => Route::Readyz,
             ["api", "v1", ref rest @ ..] => match rest {
@@ -93,6 +99,7 @@ impl Route {
             Route::Rings | Route::Series | Route::Latest | Route::UnknownNative => {
                 Some(Formatter::Native)
             }
+            Route::Scrape | Route::ScrapeHistory => Some(Formatter::Plain),
             Route::Healthz | Route::Readyz | Route::UnknownFormatter | Route::Unknown => None,
         }
     }
@@ -119,6 +126,9 @@ mod tests {
             ("/api/v1", Route::UnknownNative),
             ("/api/v1/latest/shop", Route::UnknownNative),
             ("/api/v1/a/b/c", Route::UnknownNative),
+            ("/metrics", Route::Scrape),
+            ("/metrics/history", Route::ScrapeHistory),
+            ("/metrics/histories", Route::Unknown),
             ("/api/v2/latest", Route::Unknown),
             ("/api2/json", Route::UnknownApi(Json)),
             ("/api2/json/status", Route::UnknownApi(Json)),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::listing::{LatestPull, Listed, Listing, RingsPull, SeriesPull};
 use super::ring_pull::{Answers, RingPull};
+use super::scrapes::{HistoryStart, ScrapeWanted, Scraped, Scrapes};
 use super::vitals::{Freshness, Pull, Vitals, VitalsError};
 use crate::encode::{LatestPlan, RingLine, living};
 use crate::ring::{OpenError, PreadWords, Ring, open_untrusted, realtime_ns};
@@ -27,6 +28,7 @@ pub struct SavedVitals {
     ring: Ring<Arc<PreadWords>>,
     plan: Rc<RefCell<LatestPlan>>,
     answers: Rc<Answers>,
+    scrapes: Rc<Scrapes>,
 }
 
 impl SavedVitals {
@@ -39,12 +41,20 @@ impl SavedVitals {
         let (ring, file) = open_untrusted(path)?;
         let uid = file.metadata().map_or(u32::MAX, |meta| meta.uid());
         let (path, ring) = (path.to_owned(), ring.shared());
-        Ok(Self { path, uid, ring, plan: Rc::default(), answers: Rc::default() })
+        let scrapes = Scrapes::of(&name_of(&path));
+        Ok(Self { path, uid, ring, plan: Rc::default(), answers: Rc::default(), scrapes })
     }
 
-    /// The file's name, as `export` has it.
     fn name(&self) -> String {
-        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+        name_of(&self.path)
+    }
+
+    /// Whether a scrape means this ring.
+    fn check(&self, wanted: &ScrapeWanted) -> Result<(), VitalsError> {
+        match &wanted.ring {
+            Some(name) if *name != self.name() => Err(VitalsError::UnknownRing(name.clone())),
+            _ => Ok(()),
+        }
     }
 
     fn line(&self) -> RingLine {
@@ -65,7 +75,10 @@ impl SavedVitals {
         let name = self.name();
         match names.iter().find(|wanted| **wanted != name) {
             Some(unknown) => Err(VitalsError::UnknownRing(unknown.clone())),
-            None => Ok(vec![Listed { name, ring: self.ring.clone(), plan: Rc::clone(&self.plan) }]),
+            None => {
+                let (plan, scrapes) = (Rc::clone(&self.plan), Rc::clone(&self.scrapes));
+                Ok(vec![Listed { name, ring: self.ring.clone(), plan, scrapes }])
+            }
         }
     }
 
@@ -73,6 +86,11 @@ impl SavedVitals {
     fn newest_ns(&self) -> Option<u64> {
         self.ring.latest(|view| view.realtime_ns())
     }
+}
+
+/// The name of a file, as `export` has it.
+fn name_of(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl fmt::Debug for SavedVitals {
@@ -85,6 +103,17 @@ impl Vitals for SavedVitals {
     fn pull(&self, history: bool, start: i64) -> Result<Box<dyn Pull>, VitalsError> {
         let now = Duration::from_nanos(self.newest_ns().unwrap_or(0));
         Ok(Box::new(RingPull::begin(&self.ring, &self.answers, history, start, now)))
+    }
+
+    fn scrape(&self, wanted: &ScrapeWanted) -> Result<Scraped, VitalsError> {
+        self.check(wanted)?;
+        self.scrapes.newest(&self.ring, wanted)
+    }
+
+    fn history(&self, wanted: &ScrapeWanted, start: HistoryStart) -> Result<Scraped, VitalsError> {
+        self.check(wanted)?;
+        let now = Duration::from_nanos(self.newest_ns().unwrap_or(0));
+        self.scrapes.history(&self.ring, wanted, start, now)
     }
 
     fn freshness(&self) -> Freshness {

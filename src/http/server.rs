@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use hyper::server::conn::http1;
@@ -16,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connection;
 use super::counters::{Counters, count};
+use super::cursors::Cursors;
 use super::limits::{ACCEPT_PAUSE, Limits, REFUSALS_MAX};
 use super::pool::Pool;
 use super::service::{Service, Stock};
@@ -41,6 +43,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     limits: Limits,
     counters: Rc<Counters>,
+    cursors: Option<PathBuf>,
 }
 
 impl Server {
@@ -61,7 +64,7 @@ impl Server {
             listeners.push(bound.map_err(|cause| BindError { address, cause })?);
         }
         let counters = Rc::new(Counters::default());
-        Ok(Server { listeners, addresses, limits: settings.limits, counters })
+        Ok(Server { listeners, addresses, limits: settings.limits, counters, cursors: None })
     }
 
     /// The bound addresses, in the order of the settings, with the ports that the system chose.
@@ -74,6 +77,11 @@ impl Server {
     #[must_use]
     pub fn counters(&self) -> Rc<Counters> {
         Rc::clone(&self.counters)
+    }
+
+    /// Keeps cursors in the file at `path`, where they outlive the server. It need not be there yet.
+    pub fn keep_cursors(&mut self, path: PathBuf) {
+        self.cursors = Some(path);
     }
 
     /// Answers from `vitals` until `shutdown` is ready, then lets answers finish within the grace.
@@ -98,8 +106,9 @@ impl Server {
         vitals: Rc<dyn Vitals>,
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<Summary> {
-        let Server { listeners, limits, counters, .. } = self;
-        let house = House::new(vitals, limits, Rc::clone(&counters));
+        let Server { listeners, limits, counters, cursors, .. } = self;
+        let cursors = Cursors::kept_in(cursors);
+        let house = House::new(vitals, limits, Rc::clone(&counters), cursors);
         let listeners = listeners
             .into_iter()
             .map(tokio::net::TcpListener::from_std)
@@ -174,12 +183,23 @@ struct House {
 }
 
 impl House {
-    fn new(vitals: Rc<dyn Vitals>, limits: Limits, counters: Rc<Counters>) -> Rc<House> {
+    fn new(
+        vitals: Rc<dyn Vitals>,
+        limits: Limits,
+        counters: Rc<Counters>,
+        cursors: Rc<Cursors>,
+    ) -> Rc<House> {
         Rc::new(House {
             protocol: connection::protocol(&limits),
             patience: Patience::new(&limits),
             clock: Clock::default(),
-            stock: Rc::new(Stock { vitals, pool: Pool::new(), counters }),
+            stock: Rc::new(Stock {
+                vitals,
+                pool: Pool::new(),
+                counters,
+                cursors,
+                told: RefCell::default(),
+            }),
             guests: RefCell::new(Vec::new()),
             open: Cell::new(0),
             refusals: Cell::new(0),
@@ -307,7 +327,7 @@ mod tests {
 
     #[test]
     fn the_place_of_a_guest_who_left_is_used_again() {
-        let house = House::new(Rc::new(Nothing), Limits::default(), Rc::default());
+        let house = House::new(Rc::new(Nothing), Limits::default(), Rc::default(), Rc::default());
         let (first, second) = (house.enter(), house.enter());
         drop(first);
         let third = house.enter();

@@ -5,6 +5,7 @@
 //! free to be used once more, and the request's header map becomes the answer's. Neither is
 //! allocated anew while a connection lasts.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io::Write;
@@ -18,17 +19,25 @@ use hyper::http::request;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use serde_json::json;
 
+use super::accept;
 use super::body::{AnswerBody, Rest, caught};
 use super::content::Content;
 use super::counters::{Counters, count};
+use super::cursors::{CursorKey, CursorReceipt, Cursors, Mark};
 use super::formatter::{Formatter, Refusal};
 use super::limits::{PARAMETER_BYTES_MAX, URI_BYTES_MAX};
 use super::listing::Listing;
+use super::own::{Own, Told};
 use super::pool::{Buffer, Pool};
-use super::query::{self, BodyError, ListParameters, NoParameters, Parameters, PullParameters};
+use super::query::{
+    self, BodyError, HistoryParameters, ListParameters, NoParameters, Parameters, PullParameters,
+    ScrapeParameters,
+};
 use super::route::Route;
+use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
 use super::vitals::{Part, Pull, Vitals, VitalsError};
 use super::watch::Watch;
+use crate::ring::realtime_ns;
 
 /// The data of a `version` answer. Clients read `version` as MAJOR.MINOR and `release` as the rest.
 const VERSION_DATA: &str = concat!(
@@ -46,6 +55,9 @@ pub(crate) struct Stock {
     pub(crate) vitals: Rc<dyn Vitals>,
     pub(crate) pool: Rc<Pool>,
     pub(crate) counters: Rc<Counters>,
+    pub(crate) cursors: Rc<Cursors>,
+    /// What `/metrics` last said of the server itself.
+    pub(crate) told: RefCell<Told>,
 }
 
 /// Answers the requests of one connection.
@@ -88,6 +100,12 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             Route::Version(formatter) => {
                 return self.with_parameters(formatter, head, body, Service::version);
             }
+            Route::Scrape => {
+                return self.with_parameters(Formatter::Plain, head, body, Service::scrape);
+            }
+            Route::ScrapeHistory => {
+                return self.with_parameters(Formatter::Plain, head, body, Service::history);
+            }
             Route::Rings => {
                 return self.with_parameters(Formatter::Native, head, body, Service::rings);
             }
@@ -108,8 +126,15 @@ type Handler<P> = fn(&Service, &Asked<'_>, P) -> Result<Answer, Refusal>;
 /// What a request asks for beside its parameters.
 struct Asked<'a> {
     formatter: Formatter,
-    #[expect(dead_code, reason = "what is asked for in headers comes next")]
     headers: &'a HeaderMap,
+}
+
+impl Asked<'_> {
+    /// The format of the prometheus view that is wanted most.
+    fn format(&self) -> accept::Format {
+        let lines = self.headers.get_all(header::ACCEPT).into_iter();
+        accept::format(lines.filter_map(|line| line.to_str().ok()))
+    }
 }
 
 impl Service {
@@ -197,7 +222,79 @@ impl Service {
     ) -> Result<Answer, Refusal> {
         let PullParameters { history, start_time } = parameters;
         let envelope = (formatter.points_opening(), formatter.points_closing());
-        self.pulled(formatter, envelope, |vitals| vitals.pull(history, start_time))
+        self.pulled(Content::of(formatter), envelope, |vitals| vitals.pull(history, start_time))
+    }
+
+    fn scrape(&self, asked: &Asked<'_>, parameters: ScrapeParameters) -> Result<Answer, Refusal> {
+        if parameters.collect.is_some() && parameters.exclude.is_some() {
+            let text = "collect[] and exclude[] cannot be combined";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
+        }
+        let format = asked.format();
+        let wanted = ScrapeWanted {
+            exposition: format.exposition,
+            collectors: parameters.collectors(),
+            ring: parameters.ring,
+        };
+        let envelope = ("", format.exposition.end());
+        self.pulled(format.content, envelope, |vitals| {
+            let Scraped { pull, ring_id, reach } = vitals.scrape(&wanted)?;
+            if !wanted.collectors.has(Own::COLLECTOR) {
+                return Ok(pull);
+            }
+            let mut told = self.stock.told.borrow_mut();
+            let counters = told.counters(&self.stock.counters, ring_id, reach.last_seq);
+            Ok(Box::new(Own::after(pull, wanted.exposition, counters)))
+        })
+    }
+
+    fn history(&self, asked: &Asked<'_>, parameters: HistoryParameters) -> Result<Answer, Refusal> {
+        let HistoryParameters { scrape, window, since_seq, cursor } = parameters;
+        let key = cursor.map(|name| CursorKey {
+            principal: String::new(),
+            ring: scrape.ring.clone().unwrap_or_default(),
+            name,
+        });
+        let (mut from, now_s) = (None, realtime_ns() / 1_000_000_000);
+        let start = match (&key, since_seq, window) {
+            (Some(key), None, window) => {
+                from = self.stock.cursors.find(key, now_s).map_err(|error| {
+                    count(&self.stock.counters.cursors_refused);
+                    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                })?;
+                HistoryStart::Cursor(from, window)
+            }
+            (None, Some(seq), None) => HistoryStart::Since(seq),
+            (None, None, Some(window)) => HistoryStart::Window(window),
+            _ => {
+                let text = "one of window, since_seq and cursor says what is wanted; of these, \
+                            only window and cursor can be combined";
+                return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
+            }
+        };
+        let format = asked.format();
+        let wanted = ScrapeWanted {
+            exposition: format.exposition,
+            collectors: scrape.collectors(),
+            ring: scrape.ring,
+        };
+        let mut to = None;
+        let envelope = ("", format.exposition.end());
+        let mut answer = self.pulled(format.content, envelope, |vitals| {
+            let Scraped { pull, ring_id, reach } = vitals.history(&wanted, start)?;
+            let overrun = &self.stock.counters.records_overrun;
+            overrun.set(overrun.get().wrapping_add(reach.overrun));
+            if reach.last_ns > 0 {
+                let (seq, realtime_ns) = (reach.last_seq, reach.last_ns);
+                to = Some(Mark { ring: ring_id, seq, realtime_ns });
+            }
+            Ok(pull)
+        })?;
+        if let (Some(key), Some(to)) = (key, to) {
+            let cursors = Rc::clone(&self.stock.cursors);
+            answer.body.set_receipt(Rc::new(CursorReceipt { cursors, key, from, to }));
+        }
+        Ok(answer)
     }
 
     fn rings(&self, asked: &Asked<'_>, _: NoParameters) -> Result<Answer, Refusal> {
@@ -214,17 +311,17 @@ impl Service {
 
     fn list(&self, formatter: Formatter, listing: Listing) -> Result<Answer, Refusal> {
         let envelope = (formatter.opening(), formatter.closing());
-        self.pulled(formatter, envelope, |vitals| vitals.list(listing))
+        self.pulled(Content::of(formatter), envelope, |vitals| vitals.list(listing))
     }
 
     /// Makes the first part; what follows is made when hyper asks for it.
     fn pulled(
         &self,
-        formatter: Formatter,
+        content: Content,
         (opening, closing): (&'static str, &'static str),
         begin: impl FnOnce(&dyn Vitals) -> Result<Box<dyn Pull>, VitalsError>,
     ) -> Result<Answer, Refusal> {
-        let Stock { vitals, pool, counters } = &*self.stock;
+        let Stock { vitals, pool, counters, .. } = &*self.stock;
         let mut first = pool.take();
         first.bytes.extend_from_slice(opening.as_bytes());
         let begun = caught(counters, || {
@@ -250,7 +347,7 @@ impl Service {
             Part::More => {
                 let (pool, counters) = (Rc::clone(pool), Rc::clone(counters));
                 let rest = Rest { pull, closing, pool, counters };
-                Ok(Answer::in_parts(self, Content::of(formatter), first, rest))
+                Ok(Answer::in_parts(self, content, first, rest))
             }
             Part::Broken => {
                 count(&counters.vitals_errors);
@@ -259,7 +356,7 @@ impl Service {
             }
             Part::Last => {
                 first.bytes.extend_from_slice(closing.as_bytes());
-                Ok(Answer::whole(self, StatusCode::OK, Content::of(formatter), first))
+                Ok(Answer::whole(self, StatusCode::OK, content, first))
             }
         }
     }
@@ -291,6 +388,7 @@ impl Service {
 }
 
 /// An answer that is already made, or one that waits for the request's body.
+#[expect(clippy::large_enum_variant, reason = "nearly all are made, and a box is an allocation")]
 pub(crate) enum Reply {
     Made(Option<Response<AnswerBody>>),
     Awaited(Pin<Box<dyn Future<Output = Response<AnswerBody>>>>),

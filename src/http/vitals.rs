@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::listing::Listing;
+use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
 pub use crate::encode::PART_BYTES;
 
 /// The recorder's data, as a front end needs it.
@@ -22,6 +23,24 @@ pub trait Vitals: 'static {
     ///
     /// [`VitalsError`] if the ring cannot be read; nothing has been written then.
     fn pull(&self, history: bool, start: i64) -> Result<Box<dyn Pull>, VitalsError>;
+
+    /// Begins an answer with the newest record of a ring, for Prometheus.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vitals::list`], and [`VitalsError::Overrun`].
+    fn scrape(&self, _: &ScrapeWanted) -> Result<Scraped, VitalsError> {
+        Err(VitalsError::Absent)
+    }
+
+    /// Begins an answer with all records of a ring from `start` on, for Prometheus.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vitals::scrape`].
+    fn history(&self, _: &ScrapeWanted, _: HistoryStart) -> Result<Scraped, VitalsError> {
+        Err(VitalsError::Absent)
+    }
 
     /// How old the newest record is and how old it may be.
     fn freshness(&self) -> Freshness;

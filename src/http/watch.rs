@@ -64,6 +64,15 @@ impl Patience {
     }
 }
 
+/// What is to be done about an answer once it is known what became of it.
+pub(crate) trait Receipt {
+    /// All of it has gone to the kernel.
+    fn sent(&self);
+    /// The connection was reset after that, before the client had asked for anything else: the client
+    /// may not have read it.
+    fn lost(&self);
+}
+
 /// One connection's notes, shared by its stream, its answers and the sweep.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -74,6 +83,14 @@ pub(crate) struct Watch {
     blocked_since: Cell<Option<u64>>,
     overdue: Cell<Option<Overdue>>,
     waker: RefCell<Option<Waker>>,
+    /// That of the last answer, and whether it has been sent.
+    receipt: RefCell<Option<(Rc<dyn Receipt>, bool)>>,
+}
+
+impl std::fmt::Debug for dyn Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Receipt")
+    }
 }
 
 impl Watch {
@@ -85,6 +102,7 @@ impl Watch {
             blocked_since: Cell::new(None),
             overdue: Cell::new(None),
             waker: RefCell::new(None),
+            receipt: RefCell::new(None),
         })
     }
 
@@ -98,6 +116,20 @@ impl Watch {
     pub(crate) fn received(&self) {
         if self.phase.get() == Phase::Idle {
             self.enter(Phase::Receiving);
+            // It asks for something else, so it has read the answer.
+            self.receipt.take();
+        }
+    }
+
+    /// The last byte of an answer with a receipt was handed to hyper.
+    pub(crate) fn expects(&self, receipt: Rc<dyn Receipt>) {
+        self.receipt.replace(Some((receipt, false)));
+    }
+
+    /// The connection was reset.
+    pub(crate) fn reset(&self) {
+        if let Some((receipt, true)) = self.receipt.take() {
+            receipt.lost();
         }
     }
 
@@ -123,6 +155,10 @@ impl Watch {
         self.blocked_since.set(None);
         if self.phase.get() == Phase::Flushing {
             self.enter(Phase::Idle);
+            if let Some((receipt, is_sent @ false)) = &mut *self.receipt.borrow_mut() {
+                *is_sent = true;
+                receipt.sent();
+            }
         }
     }
 

@@ -15,16 +15,20 @@ use tracing::{info, warn};
 use crate::config::{LANE, Settings};
 use crate::recording::Recording;
 
+/// Where cursors are kept: beside the rings, whose records they name.
+const CURSORS: &str = "cursors.json";
+
 /// Records and serves in one process.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     crate::log::start(&settings.log)?;
     // The address first: a port that is taken should not cost the running recorder its ring.
-    let server = bind(settings)?;
+    let mut server = bind(settings)?;
     until_told(true, async |ended| {
         let recorders = Recording::prepare(settings)?;
         let host = recorders.first().context("the lane of the host is always there")?;
         let reader = host.reader()?;
         let rings = rings(settings, reader.path(), &server);
+        server.keep_cursors(reader.path().with_file_name(CURSORS));
         let vitals = RingVitals::over(reader).with_rings(rings);
         let tell = ended.clone();
         let recording = Recording::spawn(settings, recorders, move || tell.notify_one())?;
@@ -59,11 +63,12 @@ pub(crate) fn serve(settings: &Settings, file: Option<&Path>) -> anyhow::Result<
             answer(server, Rc::new(saved), ended.notified()).await
         });
     }
-    let server = bind(settings)?;
+    let mut server = bind(settings)?;
     let path = RunDir::holding(LANE, settings.run_dir.as_deref())?.ring(LANE);
     if !path.exists() {
         info!("there is no ring {} yet; answers are empty until there is", path.display());
     }
+    server.keep_cursors(path.with_file_name(CURSORS));
     let vitals = RingVitals::at(&path).with_rings(rings(settings, &path, &server));
     until_told(true, async |ended| {
         announce(&server);

@@ -3,6 +3,8 @@
 //! Pure functions over untrusted input. Every parameter is looked at even after one was wrong, so
 //! that a client is told everything at once.
 
+mod scrape;
+
 use std::error::Error;
 use std::fmt;
 use std::num::ParseIntError;
@@ -11,6 +13,9 @@ use glob::{Pattern, PatternError};
 use serde_json::Value;
 
 use super::limits::CHOICES_MAX;
+use crate::encode::prometheus::UnknownCollector;
+
+pub use scrape::{HistoryParameters, ScrapeParameters};
 
 /// Set by JavaScript clients to defeat caches; means nothing.
 const CACHE_BUSTER: &str = "_dc";
@@ -189,6 +194,10 @@ impl<P: Parameters> Reader<P> {
     }
 }
 
+fn number(text: &str) -> Result<u64, ParameterError> {
+    text.parse().map_err(ParameterError::NotInteger)
+}
+
 fn boolean(text: &str) -> Result<bool, ParameterError> {
     let is = |word: &&str| text.eq_ignore_ascii_case(word);
     if ["1", "on", "yes", "true"].iter().any(is) {
@@ -214,6 +223,12 @@ pub enum ParameterError {
     NotInteger(ParseIntError),
     /// A JSON value that stands for no text.
     WrongType,
+    /// The value is no duration.
+    NotDuration,
+    /// The value is no name.
+    NotName,
+    /// The value is no collector.
+    NotCollector(UnknownCollector),
     /// The value is no pattern, for this reason.
     NotPattern(&'static str),
     /// There are more values than [`CHOICES_MAX`].
@@ -228,6 +243,11 @@ impl fmt::Display for ParameterError {
             ParameterError::NotBoolean => f.write_str("Unable to parse boolean option."),
             ParameterError::NotInteger(cause) => cause.fmt(f),
             ParameterError::WrongType => f.write_str("not a boolean, integer or string."),
+            ParameterError::NotDuration => f.write_str("not a duration, as in 30s or 5min."),
+            ParameterError::NotName => {
+                f.write_str("not a name of 1 to 64 letters, digits, dots, dashes and underscores.")
+            }
+            ParameterError::NotCollector(cause) => write!(f, "{cause}."),
             ParameterError::NotPattern(reason) => write!(f, "not a pattern: {reason}."),
             ParameterError::TooMany => write!(f, "more than {CHOICES_MAX} values."),
         }
