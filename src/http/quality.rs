@@ -75,8 +75,7 @@ mod tests {
 
     #[test]
     fn what_is_no_weight_is_no_wish() {
-        for wrong in ["q=", "q=1.001", "q=2", "q=.5", "q=0.1234", "q=-1", "q=0,5", "q=nan", "q=1e0"]
-        {
+        for wrong in ["q=", "q=1.001", "q=2", "q=.5", "q=0.1234", "q=-1", "q=nan", "q=1e0"] {
             let list = format!("gzip;{wrong}");
             assert!(!weighted(&list).any(|(item, _)| item == "gzip"), "{wrong}");
         }

@@ -26,7 +26,8 @@ const EXPORT_HELP: &str = "\
 Examples:
   tachograph export --match 'host/load*'                        every record of the last 5 minutes
   tachograph export --from -1h --step 1min --match 'nic/eth0/*' --format ndjson
-  tachograph export --file incident.ring --step 10s > incident.csv";
+  tachograph export --file incident.ring --step 10s > incident.csv
+  tachograph export --from -1h --format openmetrics > hour.om";
 
 /// Heading of the flags that every command has.
 const COMMON: &str = "Common options";
@@ -239,7 +240,8 @@ pub(crate) struct ExportFlags {
     /// several times
     #[arg(long = "match", value_name = "PATTERN")]
     pub matching: Vec<String>,
-    /// How to write it: with commas and a heading, a JSON object per line, or one JSON object
+    /// How to write it: with commas and a heading, a JSON object per line, one JSON object, or every
+    /// record of one lane as `promtool tsdb create-blocks-from openmetrics` reads it
     #[arg(long, value_name = "FORMAT", default_value = "csv")]
     pub format: Format,
     /// Only this lane [default: of each series the finest lane that reaches back far enough]
@@ -256,6 +258,8 @@ pub(crate) enum Format {
     Csv,
     Ndjson,
     Json,
+    #[value(name = "openmetrics")]
+    OpenMetrics,
 }
 
 impl From<RecordFlags> for RunFlags {

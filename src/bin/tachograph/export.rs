@@ -18,7 +18,7 @@ use crate::attach;
 use crate::cli::{Common, ExportFlags, Format};
 use crate::config;
 use crate::moment::Moment;
-use crate::{log, show};
+use crate::{log, openmetrics, show};
 
 /// How far back a window of a running recorder reaches unless it is told.
 const FROM_DEFAULT: Moment = Moment::Before(Duration::from_secs(300));
@@ -28,6 +28,10 @@ const BATCH_RECORDS: u64 = 256;
 pub(crate) fn export(common: &Common, flags: &ExportFlags) -> anyhow::Result<()> {
     let wanted = Wanted::of(flags)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
+    if flags.format == Format::OpenMetrics {
+        export_openmetrics(common, flags, &wanted, &mut out)?;
+        return Ok(out.flush()?);
+    }
     match &flags.file {
         Some(file) => {
             let ring = attach::saved(file)?;
@@ -46,6 +50,41 @@ pub(crate) fn export(common: &Common, flags: &ExportFlags) -> anyhow::Result<()>
         }
     }
     Ok(out.flush()?)
+}
+
+/// Writes one ring as OpenMetrics, which has no place for steps, gaps and several lanes.
+fn export_openmetrics(
+    common: &Common,
+    flags: &ExportFlags,
+    wanted: &Wanted,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    if flags.step.is_some() {
+        bail!("--step cannot be combined with --format openmetrics, which has every record");
+    }
+    let admits = |entry: &Entry| wanted.admits(entry);
+    if let Some(file) = &flags.file {
+        let ring = attach::saved(file)?;
+        let newest_ns = attach::newest_ns(&ring);
+        let from = flags.from.unwrap_or(Moment::At(0));
+        let bounds = bounds_ns(from, flags.to, newest_ns)?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        return openmetrics::export((&name, &ring), bounds, admits, out);
+    }
+    let lane = flags.lane.as_deref().unwrap_or(config::LANE);
+    let reader = attach::reader(common, lane)?;
+    let from = flags.from.unwrap_or(FROM_DEFAULT);
+    let bounds = bounds_ns(from, flags.to, realtime_ns())?;
+    openmetrics::export((lane, reader.ring()), bounds, admits, out)
+}
+
+/// First and last moment, in nanoseconds since 1970.
+fn bounds_ns(from: Moment, to: Moment, now_ns: u64) -> anyhow::Result<(u64, u64)> {
+    let (from_ns, to_ns) = (from.ns(now_ns), to.ns(now_ns));
+    if from_ns > to_ns {
+        bail!("--from {} is after --to {}", show::moment(from_ns), show::moment(to_ns));
+    }
+    Ok((from_ns, to_ns))
 }
 
 /// The patterns that series must match, any of them.
@@ -178,10 +217,7 @@ fn export_lanes<W: Words>(
     wanted: &Wanted,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let (from_ns, to_ns) = (from.ns(now_ns), flags.to.ns(now_ns));
-    if from_ns > to_ns {
-        bail!("--from {} is after --to {}", show::moment(from_ns), show::moment(to_ns));
-    }
+    let (from_ns, to_ns) = bounds_ns(from, flags.to, now_ns)?;
     let mut parts: Vec<_> =
         lanes.iter().filter_map(|lane| Part::of(lane, (from_ns, to_ns), wanted)).collect();
     keep_best(&mut parts, (from_ns, to_ns));
@@ -197,6 +233,7 @@ fn export_lanes<W: Words>(
         Format::Csv => RowFormat::Csv,
         Format::Ndjson => RowFormat::Ndjson,
         Format::Json => RowFormat::Json,
+        Format::OpenMetrics => bail!("OpenMetrics is not written as rows"),
     };
     let mut output =
         Output { format, rows: Rows::new(format, flags.step.is_some()), text: Vec::new(), out };

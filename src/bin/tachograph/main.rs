@@ -8,6 +8,7 @@ mod export;
 mod inspect;
 mod log;
 mod moment;
+mod openmetrics;
 mod recorder;
 mod recording;
 mod save;

@@ -39,7 +39,7 @@ pub enum HistoryFrom {
     ),
 }
 
-/// How far an answer reaches.
+/// How far a history reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HistoryReach {
     /// Its last record; where it has none, the one that it was to begin after.
@@ -105,7 +105,8 @@ impl Default for History {
 }
 
 impl History {
-    /// Chooses the records of `ring` from `from` on. Used again, it does not allocate.
+    /// Chooses the records of `ring` from `from` on, as far as they are safe from the writer for a
+    /// while. Used again, it does not allocate.
     ///
     /// # Errors
     ///
@@ -117,18 +118,47 @@ impl History {
         from: HistoryFrom,
         (exposition, wanted): (Exposition, Collectors),
     ) -> Result<(), Overtaken> {
-        (self.exposition, self.wanted) = (exposition, wanted);
-        (self.family, self.sample, self.frame, self.is_headed) = (0, 0, 0, false);
         for _ in 0..CHOICES {
             let sheet = sheets.all(ring);
-            self.choose(ring, from);
+            let (bounds, after_ns) = match from {
+                HistoryFrom::After(ns) => (Window::between(ring, ns, u64::MAX).bounds(), ns),
+                HistoryFrom::Since(seq) => {
+                    (Window::sequences(ring, seq.saturating_add(1), u64::MAX).bounds(), 0)
+                }
+            };
+            self.reset(sheet, (exposition, wanted));
+            if let HistoryFrom::Since(seq) = from {
+                self.reach.last_seq = seq;
+            }
+            if let (Some((first, last)), Some((oldest, head))) = (bounds, ring.bounds()) {
+                let slots = ring.geometry().slot_count;
+                // The ring is full when its oldest record is one that the next will overwrite.
+                let is_full = head - oldest + 1 == slots;
+                let safe = if is_full { oldest + slots / OVERRUN_MARGIN } else { oldest };
+                let begin = first.max(safe);
+                self.reach.overrun = begin.min(last + 1) - first;
+                self.choose(ring, (begin, last), (after_ns, u64::MAX), HISTORY_RECORDS_MAX);
+            }
             if sheets.is_current(ring) {
-                self.sample = sheet.families.first().map_or(0, |family| family.samples.start);
-                self.sheet = Some(sheet);
                 return Ok(());
             }
         }
         Err(Overtaken)
+    }
+
+    /// Chooses all records of `ring` between two times, as [`Window::between`] has them, with the
+    /// samples of a sheet of its own. Allocates.
+    pub fn begin_between<W: Words>(
+        &mut self,
+        ring: &Ring<W>,
+        sheet: Arc<Sheet>,
+        (after_ns, up_to_ns): (u64, u64),
+        exposition: Exposition,
+    ) {
+        self.reset(sheet, (exposition, Collectors::ALL));
+        if let Some(bounds) = Window::between(ring, after_ns, up_to_ns).bounds() {
+            self.choose(ring, bounds, (after_ns, up_to_ns), usize::MAX);
+        }
     }
 
     /// How far the answer reaches.
@@ -137,54 +167,50 @@ impl History {
         self.reach
     }
 
-    /// Finds the records of the window.
-    fn choose<W: Words>(&mut self, ring: &Ring<W>, from: HistoryFrom) {
+    fn reset(&mut self, sheet: Arc<Sheet>, (exposition, wanted): (Exposition, Collectors)) {
         self.frames.clear();
         self.times.clear();
-        let mut reach = HistoryReach::default();
-        let window = match from {
-            HistoryFrom::After(ns) => Window::between(ring, ns, u64::MAX),
-            HistoryFrom::Since(seq) => {
-                reach.last_seq = seq;
-                Window::sequences(ring, seq.saturating_add(1), u64::MAX)
+        self.reach = HistoryReach::default();
+        (self.exposition, self.wanted) = (exposition, wanted);
+        (self.family, self.sample, self.frame, self.is_headed) = (0, 0, 0, false);
+        self.sheet = Some(sheet);
+    }
+
+    /// Takes the records `first..=last` whose time lies between the two, up to `records_max` of them.
+    fn choose<W: Words>(
+        &mut self,
+        ring: &Ring<W>,
+        (first, last): (u64, u64),
+        (after_ns, up_to_ns): (u64, u64),
+        records_max: usize,
+    ) {
+        let reach = &mut self.reach;
+        let mut newest_ms = None;
+        for seq in first..=last {
+            if self.frames.len() == records_max {
+                break;
             }
-        };
-        let after_ns = if let HistoryFrom::After(ns) = from { ns } else { 0 };
-        if let (Some((first, last)), Some((oldest, head))) = (window.bounds(), ring.bounds()) {
-            let slots = ring.geometry().slot_count;
-            // The ring is full when its oldest record is not its first.
-            let safe =
-                if head - oldest + 1 < slots { oldest } else { oldest + slots / OVERRUN_MARGIN };
-            let begin = first.max(safe);
-            reach.overrun = begin.min(last + 1) - first;
-            let mut newest_ms = None;
-            for seq in begin..=last {
-                if self.frames.len() == HISTORY_RECORDS_MAX {
-                    break;
-                }
-                let Ok(view) = ring.peek(seq) else {
-                    reach.missing += 1;
-                    continue;
-                };
-                let realtime_ns = view.realtime_ns();
-                if realtime_ns <= after_ns {
-                    continue;
-                }
-                (reach.last_seq, reach.last_ns) = (seq, realtime_ns);
-                let time_ms = realtime_ns / NS_PER_MS;
-                if newest_ms.is_some_and(|newest| time_ms <= newest) {
-                    reach.unordered += 1;
-                    continue;
-                }
-                newest_ms = Some(time_ms);
-                let words_at = ring.geometry().slot_word(seq) + RecordHeader::WORDS;
-                let columns = view.columns();
-                self.frames.push(Frame { seq, words_at, columns, realtime_ns });
-                self.times.push(time_text(self.exposition, time_ms));
+            let Ok(view) = ring.peek(seq) else {
+                reach.missing += 1;
+                continue;
+            };
+            let realtime_ns = view.realtime_ns();
+            if realtime_ns <= after_ns || realtime_ns > up_to_ns {
+                continue;
             }
+            (reach.last_seq, reach.last_ns) = (seq, realtime_ns);
+            let time_ms = realtime_ns / NS_PER_MS;
+            if newest_ms.is_some_and(|newest| time_ms <= newest) {
+                reach.unordered += 1;
+                continue;
+            }
+            newest_ms = Some(time_ms);
+            let words_at = ring.geometry().slot_word(seq) + RecordHeader::WORDS;
+            let columns = view.columns();
+            self.frames.push(Frame { seq, words_at, columns, realtime_ns });
+            self.times.push(time_text(self.exposition, time_ms));
         }
         reach.records = self.frames.len() as u64;
-        self.reach = reach;
     }
 
     /// Appends the next samples to `out`, about [`PART_BYTES`] of them, and says whether more

@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(text(Unit::Ticks, Repr::U64, 1_161_700), "11617");
         assert_eq!(text(Unit::Nanoseconds, Repr::U64, 1), "0.000000001");
         assert_eq!(text(Unit::Sectors, Repr::U64, 3), "1536");
-        assert_eq!(text(Unit::Sectors, Repr::U64, 1 << 60), "5.902958103587057e20");
+        assert_eq!(text(Unit::Sectors, Repr::U64, 1 << 60), "5.902958103587057e+20");
         assert_eq!(text(Unit::Count, Repr::F64, word_of_f64(0.25)), "0.25");
         let mut room = [0; F64_ROOM];
         let len = Scale::Time.write(&mut room, ABSENT, 1_795_367_200_000_500_000);

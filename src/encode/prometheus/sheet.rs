@@ -90,12 +90,18 @@ impl Drafts {
 }
 
 impl Sheet {
-    /// The sheet of the series of `entries`, in their order, in the ring `name` of this kind.
+    /// The sheet of those series of `entries`, in their order, that are `wanted`, in the ring `name`
+    /// of this kind. What is not wanted may still be a label of what is.
     #[must_use]
-    pub fn of(name: &str, kind: RingKind, entries: &[&Entry]) -> Self {
+    pub fn of(
+        name: &str,
+        kind: RingKind,
+        entries: &[&Entry],
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Self {
         let mut drafts = Drafts::default();
         let infos = infos(entries);
-        for entry in entries {
+        for entry in entries.iter().filter(|entry| wanted(entry)) {
             let info = |object: &str, key: &str| {
                 let words = infos.get(&(object, key))?;
                 let meets = |word: &&&Entry| word.first <= entry.last && entry.first <= word.last;
@@ -270,7 +276,7 @@ impl Sheets {
         let Self { name, directory, living, .. } = self;
         let make = || {
             let entries: Vec<_> = directory.iter().filter(|entry| entry.lives()).collect();
-            Arc::new(Sheet::of(name, ring.header().kind(), &entries))
+            Arc::new(Sheet::of(name, ring.header().kind(), &entries, |_| true))
         };
         Arc::clone(living.get_or_insert_with(make))
     }
@@ -284,7 +290,7 @@ impl Sheets {
         let make = || {
             let is_there = |entry: &&Entry| entry.covers_any_since(oldest);
             let entries: Vec<_> = directory.iter().filter(is_there).collect();
-            Arc::new(Sheet::of(name, ring.header().kind(), &entries))
+            Arc::new(Sheet::of(name, ring.header().kind(), &entries, |_| true))
         };
         Arc::clone(all.get_or_insert_with(make))
     }
