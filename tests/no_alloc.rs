@@ -339,4 +339,36 @@ fn encoding_into_a_grown_buffer_allocates_nothing() {
     let grown = encode();
     assert!(grown > 5000, "{grown} bytes");
     assert_eq!(allocations(|| assert_eq!(encode(), grown)), 0, "every value of the newest record");
+
+    use tachograph::encode::prometheus::{
+        Collectors, Exposition, History, HistoryFrom, Scrape, Sheets,
+    };
+    let (mut sheets, mut history) = (Sheets::of("host"), History::default());
+    for exposition in [Exposition::Text, Exposition::OpenMetrics] {
+        let wanted = (exposition, Collectors::ALL);
+        let mut scrape = || {
+            text.clear();
+            let mut scrape = Scrape::begin(&ring, &mut sheets, wanted).expect("nobody writes");
+            while scrape.part(&ring, &mut text).expect("nobody writes") {}
+            text.len()
+        };
+        let grown = scrape();
+        assert!(grown > 10_000, "{grown} bytes");
+        assert_eq!(allocations(|| assert_eq!(scrape(), grown)), 0, "a scrape, {exposition:?}");
+        let mut tell = || {
+            let from = HistoryFrom::After(START_NS + 500 * S);
+            history.begin(&ring, &mut sheets, from, wanted).expect("nobody writes");
+            let mut bytes = 0;
+            let mut is_more = true;
+            while is_more {
+                text.clear();
+                is_more = history.part(&ring, &mut text).expect("nobody writes");
+                bytes += text.len();
+            }
+            bytes
+        };
+        let grown = tell();
+        assert!(grown > 10_000_000, "{grown} bytes");
+        assert_eq!(allocations(|| assert_eq!(tell(), grown)), 0, "a history, {exposition:?}");
+    }
 }

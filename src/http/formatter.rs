@@ -73,6 +73,15 @@ impl Formatter {
         }
     }
 
+    /// The status of a refusal that is no fault of the client's: a ring that is not there.
+    pub(crate) fn unavailable(self) -> StatusCode {
+        match self {
+            // What the servers that clients of this API know would say.
+            Formatter::Json | Formatter::Extjs => StatusCode::BAD_REQUEST,
+            Formatter::Native | Formatter::Plain => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
     /// Writes a refusal and says which HTTP status goes with it.
     pub(crate) fn refuse(self, refusal: &Refusal, out: &mut Vec<u8>) -> StatusCode {
         match self {

@@ -222,7 +222,8 @@ impl Service {
     ) -> Result<Answer, Refusal> {
         let PullParameters { history, start_time } = parameters;
         let envelope = (formatter.points_opening(), formatter.points_closing());
-        self.pulled(Content::of(formatter), envelope, |vitals| vitals.pull(history, start_time))
+        let content = Content::of(formatter);
+        self.pulled((formatter, content), envelope, |vitals| vitals.pull(history, start_time))
     }
 
     fn scrape(&self, asked: &Asked<'_>, parameters: ScrapeParameters) -> Result<Answer, Refusal> {
@@ -237,7 +238,7 @@ impl Service {
             ring: parameters.ring,
         };
         let envelope = ("", format.exposition.end());
-        self.pulled(format.content, envelope, |vitals| {
+        self.pulled((asked.formatter, format.content), envelope, |vitals| {
             let Scraped { pull, ring_id, reach } = vitals.scrape(&wanted)?;
             if !wanted.collectors.has(Own::COLLECTOR) {
                 return Ok(pull);
@@ -280,7 +281,7 @@ impl Service {
         };
         let mut to = None;
         let envelope = ("", format.exposition.end());
-        let mut answer = self.pulled(format.content, envelope, |vitals| {
+        let mut answer = self.pulled((asked.formatter, format.content), envelope, |vitals| {
             let Scraped { pull, ring_id, reach } = vitals.history(&wanted, start)?;
             let overrun = &self.stock.counters.records_overrun;
             overrun.set(overrun.get().wrapping_add(reach.overrun));
@@ -311,13 +312,14 @@ impl Service {
 
     fn list(&self, formatter: Formatter, listing: Listing) -> Result<Answer, Refusal> {
         let envelope = (formatter.opening(), formatter.closing());
-        self.pulled(Content::of(formatter), envelope, |vitals| vitals.list(listing))
+        let content = Content::of(formatter);
+        self.pulled((formatter, content), envelope, |vitals| vitals.list(listing))
     }
 
     /// Makes the first part; what follows is made when hyper asks for it.
     fn pulled(
         &self,
-        content: Content,
+        (formatter, content): (Formatter, Content),
         (opening, closing): (&'static str, &'static str),
         begin: impl FnOnce(&dyn Vitals) -> Result<Box<dyn Pull>, VitalsError>,
     ) -> Result<Answer, Refusal> {
@@ -336,7 +338,7 @@ impl Service {
             }
             Some(Err(error)) => {
                 count(&counters.vitals_errors);
-                return Err(Refusal::new(StatusCode::BAD_REQUEST, error.to_string()));
+                return Err(Refusal::new(formatter.unavailable(), error.to_string()));
             }
             None => {
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
@@ -352,7 +354,7 @@ impl Service {
             Part::Broken => {
                 count(&counters.vitals_errors);
                 let message = "the window was overrun while it was read";
-                Err(Refusal::new(StatusCode::BAD_REQUEST, message))
+                Err(Refusal::new(formatter.unavailable(), message))
             }
             Part::Last => {
                 first.bytes.extend_from_slice(closing.as_bytes());

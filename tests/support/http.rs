@@ -91,16 +91,25 @@ impl Running {
     }
 
     pub fn with_limits(fake: Fake, limits: Limits) -> Running {
+        Running::serving(move |_| Rc::new(fake), limits)
+    }
+
+    /// Serves what `make` makes, which may tell the server more before it runs.
+    pub fn serving(
+        make: impl FnOnce(&mut Server) -> Rc<dyn Vitals> + Send + 'static,
+        limits: Limits,
+    ) -> Running {
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
         let (tell, told) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
-            let server = Server::bind(Settings { listen, limits }).unwrap();
+            let mut server = Server::bind(Settings { listen, limits }).unwrap();
+            let vitals = make(&mut server);
             tell.send(server.addresses()[0]).unwrap();
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let stopped = async { stopped.await.unwrap() };
-            let summary = runtime.block_on(server.run(Rc::new(fake), stopped)).unwrap();
+            let summary = runtime.block_on(server.run(vitals, stopped)).unwrap();
             Ended { dropped: summary.dropped, counters: summary.counters.each().collect() }
         });
         Running { address: told.recv().unwrap(), stop, thread }
