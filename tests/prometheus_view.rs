@@ -191,7 +191,13 @@ fn newest_record_is_told_whole_and_without_times() {
         for exposition in [Exposition::Text, Exposition::OpenMetrics] {
             let told = read(&newest(&ring, exposition, Collectors::ALL), exposition);
             assert_eq!(told["node_time_seconds"], [(None, (machine.now_ns / S) as f64)]);
+            // What the newest record lacks, the one before it has.
             let mut oracle = expected(index..=index);
+            for (name, points) in expected(index - 1..=index - 1) {
+                let points = if index > 1 { points } else { Vec::new() };
+                oracle.entry(name).or_insert(points);
+            }
+            oracle.retain(|_, points| !points.is_empty());
             oracle.values_mut().for_each(|points| points[0].0 = None);
             assert_eq!(columns_of(told), oracle, "record {index}");
         }
@@ -324,4 +330,25 @@ fn steady_scrapes_and_histories_lay_out_their_text_once() {
     machine.recorded.schema.add("nic/wlan0", "receive_bytes").expect("room");
     machine.recorded.sync();
     assert_eq!(sheets.living(&ring).len(), living.len() + 1);
+}
+
+/// A source with a divisor came and went with every scrape.
+#[test]
+fn source_that_is_read_rarely_is_told_by_its_last_value() {
+    let mut recorded = Recorded::new(256, Duration::from_secs(1), &SERIES[..2]);
+    let mut now_ns = START_NS;
+    let mut tick = |word| {
+        recorded.set("host", "forks", word);
+        now_ns += S;
+        recorded.publish(now_ns, now_ns, 0, false);
+        let told = newest(&recorded.writer().ring(), Exposition::Text, Collectors::ALL);
+        read(&told, Exposition::Text).get("node_forks_total").map(|points| points[0].1)
+    };
+    assert_eq!(tick(ABSENT), None, "it has not been read yet");
+    assert_eq!(tick(7), Some(7.0));
+    for _ in 0..64 {
+        assert_eq!(tick(ABSENT), Some(7.0));
+    }
+    assert_eq!(tick(ABSENT), None, "that is no longer now");
+    assert_eq!(tick(8), Some(8.0));
 }

@@ -11,6 +11,11 @@ use crate::encode::PART_BYTES;
 use crate::encode::number::F64_ROOM;
 use crate::record::{ABSENT, RecordHeader};
 use crate::ring::{RecordView, Ring, Span as _, Words};
+use crate::window::Stretch;
+
+/// How far back a value is looked for that the newest record does not have: a source that is read at
+/// every so many ticks leaves its series absent in between.
+const LOOK_BACK_RECORDS: u64 = 64;
 
 /// How often the newest record is chosen anew because the directory has changed meanwhile.
 const CHOICES: u32 = 4;
@@ -30,7 +35,8 @@ impl Error for Overtaken {}
 
 /// The newest record of a ring, being written.
 ///
-/// All of it is of one record, also when it is written in several parts.
+/// All of it is of one record, also when it is written in several parts. Of a source that is not read at
+/// every tick it has the last value, from one of the 64 records before.
 #[derive(Clone, Debug)]
 pub struct Scrape {
     sheet: Arc<Sheet>,
@@ -81,13 +87,19 @@ impl Scrape {
         }
         let end = out.len() + PART_BYTES;
         let mut page = Page::at_end_of(out);
-        let next = ring.read(self.seq, |view| self.write(&view, end, &mut page));
+        let next = ring.read(self.seq, |view| self.write(ring, &view, end, &mut page));
         self.family = next.map_err(|_| Overtaken)?;
         Ok(self.family < self.sheet.families.len())
     }
 
     /// Writes families until the page is as long as `end`; the first one that was not written.
-    fn write<W: Words>(&self, view: &RecordView<'_, W>, end: usize, page: &mut Page<'_>) -> usize {
+    fn write<W: Words>(
+        &self,
+        ring: &Ring<W>,
+        view: &RecordView<'_, W>,
+        end: usize,
+        page: &mut Page<'_>,
+    ) -> usize {
         let sheet = &*self.sheet;
         let (span, realtime_ns) = (view.span(), view.realtime_ns());
         for (index, family) in sheet.families.iter().enumerate().skip(self.family) {
@@ -101,7 +113,10 @@ impl Scrape {
             for sample in &sheet.samples[family.samples.clone()] {
                 let Some(stretch) = sheet.stretch(sample, self.seq) else { continue };
                 let at = RecordHeader::WORDS + stretch.column;
-                let word = span.load(at).unwrap_or(ABSENT);
+                let mut word = span.load(at).unwrap_or(ABSENT);
+                if word == ABSENT && sample.scale.has_word() {
+                    word = self.before(ring, &stretch);
+                }
                 let mut number = [0; F64_ROOM];
                 let len = sample.scale.write(&mut number, word, realtime_ns);
                 if len == 0 {
@@ -118,5 +133,13 @@ impl Scrape {
             }
         }
         sheet.families.len()
+    }
+
+    /// The last word of a lifetime before the record.
+    #[cold]
+    fn before<W: Words>(&self, ring: &Ring<W>, stretch: &Stretch) -> u64 {
+        let oldest = self.seq.saturating_sub(LOOK_BACK_RECORDS).max(stretch.first).max(1);
+        let word = |seq| ring.read(seq, |view| view.word(stretch.column)).unwrap_or(ABSENT);
+        (oldest..self.seq).rev().map(word).find(|word| *word != ABSENT).unwrap_or(ABSENT)
     }
 }
