@@ -31,6 +31,9 @@ counters! {
     connections_accepted,
     /// Connections answered 503 or closed because `connections_max` were open.
     connections_refused,
+    /// Connections answered 429 or closed because `connections_per_address_max` were open from
+    /// where they came.
+    connections_refused_per_address,
     /// Errors of `accept`, each followed by a pause.
     accept_errors,
     /// Requests whose header was complete and well-formed.
@@ -45,7 +48,7 @@ counters! {
     headers_too_large,
     /// Requests answered 414: path and query longer than `URI_BYTES_MAX`.
     uris_too_long,
-    /// Requests answered 413: a body longer than `PARAMETER_BYTES_MAX`.
+    /// Requests answered 413: a body longer than `body_bytes_max`.
     bodies_too_large,
     /// Requests that were not HTTP, answered 400.
     malformed_requests,

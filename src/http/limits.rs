@@ -9,11 +9,6 @@ use super::vitals::PART_BYTES;
 /// The figure is part of the contract that Proxmox clients know.
 pub const URI_BYTES_MAX: usize = 3072;
 
-/// Longest request body that is read for parameters; a longer one is answered 413.
-///
-/// There are two parameters. The room is for white space and for what a client's library adds.
-pub const PARAMETER_BYTES_MAX: usize = 4 * 1024;
-
 /// Most header lines in a request; more are answered 431.
 ///
 /// Up to 100 the parser keeps them on its stack; beyond, it would allocate for each request.
@@ -71,6 +66,10 @@ pub const CURSOR_FILE_BYTES_MAX: u64 = 64 * 1024;
 pub struct Limits {
     /// Connections open at one time; one more is answered 503 and closed.
     pub connections_max: usize,
+    /// Connections open at one time from one IPv4 address or one IPv6 network of 64 bits, which is
+    /// what one subscriber is given; one more is answered 429 and closed. Loopback and unix sockets
+    /// are exempt: this machine's own programs share one address, and `connections_max` bounds them.
+    pub connections_per_address_max: usize,
     /// Bytes of a request line and its headers; more are answered 431.
     pub header_bytes_max: usize,
     /// From the first byte of a request (or from the connection's beginning) to its last.
@@ -79,6 +78,12 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a client may take no byte of its answer.
     pub write_timeout: Duration,
+    /// Bytes of a request's body, which is read for parameters; more are answered 413.
+    pub body_bytes_max: usize,
+    /// Points in one answer; a window with more is answered 413.
+    pub points_max: u64,
+    /// Streams open at one time; one more is answered 503.
+    pub streams_max: usize,
     /// How long answers may go on after the server was told to stop.
     pub grace: Duration,
 }
@@ -86,11 +91,20 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            connections_max: 256,
+            // Two hundred pollers, all of them connecting anew while their old connections end.
+            connections_max: 512,
+            // A browser opens six, a scraper one or two; many of them behind one router still fit.
+            connections_per_address_max: 64,
             header_bytes_max: 16 * 1024,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
+            // There are a few short parameters. The room is for what a client's library adds.
+            body_bytes_max: 4 * 1024,
+            // An hour of 2,700 series at one second, in one answer of some 100 MB. Memory does not
+            // depend on it; what it bounds is how long one request keeps the server busy.
+            points_max: 10_000_000,
+            streams_max: 16,
             grace: Duration::from_secs(5),
         }
     }

@@ -128,7 +128,7 @@ impl Server {
         }
         house.stopping.set(true);
         house.each_guest(Watch::wake);
-        let _ = timeout(house.limits.grace, house.emptied()).await;
+        let _ = timeout(house.stock.limits().grace, house.emptied()).await;
         let dropped = house.open.get();
         counters.connections_dropped.set(dropped as u64);
         Ok(Summary { dropped, counters })
@@ -168,7 +168,6 @@ impl Error for BindError {
 /// What the tasks of a running server share.
 struct House {
     protocol: http1::Builder,
-    limits: Limits,
     patience: Patience,
     clock: Clock,
     stock: Rc<Stock>,
@@ -199,13 +198,13 @@ impl House {
                 counters,
                 cursors,
                 told: RefCell::default(),
+                limits: RefCell::new(Rc::new(limits)),
             }),
             guests: RefCell::new(Vec::new()),
             open: Cell::new(0),
             refusals: Cell::new(0),
             stopping: Cell::new(false),
             changed: Notify::new(),
-            limits,
         })
     }
 
@@ -269,7 +268,7 @@ async fn admit(listener: tokio::net::TcpListener, house: Rc<House>) {
             }
         };
         count(&counters.connections_accepted);
-        if house.open.get() < house.limits.connections_max {
+        if house.open.get() < house.stock.limits().connections_max {
             // Answers leave in one piece; waiting for more to send with them only delays them.
             let _ = socket.set_nodelay(true);
             spawn_local(serve(house.enter(), socket));

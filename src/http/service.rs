@@ -25,7 +25,7 @@ use super::content::Content;
 use super::counters::{Counters, count};
 use super::cursors::{CursorKey, CursorReceipt, Cursors, Mark};
 use super::formatter::{Formatter, Refusal};
-use super::limits::{PARAMETER_BYTES_MAX, URI_BYTES_MAX};
+use super::limits::{Limits, URI_BYTES_MAX};
 use super::listing::Listing;
 use super::own::{Own, Told};
 use super::pool::{Buffer, Pool};
@@ -58,6 +58,15 @@ pub(crate) struct Stock {
     pub(crate) cursors: Rc<Cursors>,
     /// What `/metrics` last said of the server itself.
     pub(crate) told: RefCell<Told>,
+    /// The limits as they are now; they may be changed while the server runs.
+    pub(crate) limits: RefCell<Rc<Limits>>,
+}
+
+impl Stock {
+    /// The limits that a request now beginning has.
+    pub(crate) fn limits(&self) -> Rc<Limits> {
+        Rc::clone(&self.limits.borrow())
+    }
 }
 
 /// Answers the requests of one connection.
@@ -170,7 +179,8 @@ impl Service {
         self.watch.receiving_body();
         let service = self.clone();
         Reply::Awaited(Box::pin(async move {
-            let bytes = read_body(body).await;
+            let max = service.stock.limits().body_bytes_max;
+            let bytes = read_body(body, max).await;
             let asked = Asked { formatter, headers: &headers };
             let answer = match &bytes {
                 Err(refusal) => {
@@ -515,9 +525,8 @@ fn uri_bytes(uri: &Uri) -> usize {
     uri.path_and_query().map_or(0, |path_and_query| path_and_query.as_str().len())
 }
 
-async fn read_body(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
+async fn read_body(mut body: Incoming, max: usize) -> Result<Vec<u8>, Refusal> {
     let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
-    let max = PARAMETER_BYTES_MAX;
     if body.size_hint().lower() > max as u64 {
         return Err(too_large());
     }

@@ -134,9 +134,12 @@ pub(crate) struct ServeFlags {
     /// Allow addresses beyond this machine although whoever reaches them can read everything
     #[arg(long)]
     pub insecure_listen: bool,
-    /// Most connections at a time [default: 256]
+    /// Most connections at a time [default: 512]
     #[arg(long, value_name = "N")]
     pub connections_max: Option<usize>,
+    /// Most connections at a time from one address beyond this machine [default: 64]
+    #[arg(long, value_name = "N")]
+    pub connections_per_address_max: Option<usize>,
     /// Close a connection whose request takes longer to arrive [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub header_timeout: Option<Duration>,
@@ -146,6 +149,12 @@ pub(crate) struct ServeFlags {
     /// Close a connection whose client takes no byte for so long [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub write_timeout: Option<Duration>,
+    /// Most points in one answer [default: 10000000]
+    #[arg(long, value_name = "N")]
+    pub points_max: Option<u64>,
+    /// Most streams at a time [default: 16]
+    #[arg(long, value_name = "N")]
+    pub streams_max: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default, Args)]

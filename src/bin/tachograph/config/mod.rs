@@ -4,9 +4,11 @@ mod lane;
 mod show;
 mod watched;
 
+use std::fmt::Display;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +30,12 @@ const LISTEN_DEFAULT: &str = "127.0.0.1:8017";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Most directories in which rings are looked for beside the run directory.
 const RING_DIRS_MAX: usize = 16;
+/// Most connections that can be asked for: as many descriptors as a kernel gives by default.
+const CONNECTIONS_MAX: usize = 1 << 20;
+/// Most points in an answer that can be asked for: what a day takes to send is no answer.
+const POINTS_MAX: u64 = 1_000_000_000_000;
+/// Bounds of what a request may have of header or body, in bytes.
+const REQUEST_BYTES: RangeInclusive<usize> = 1 << 10..=1 << 20;
 /// How much of a wrong line is told, in characters.
 const LINE_CHARS_MAX: usize = 80;
 
@@ -85,9 +93,15 @@ struct Http {
     listen: Option<Vec<SocketAddr>>,
     insecure_listen: Option<bool>,
     connections_max: Option<usize>,
+    connections_per_address_max: Option<usize>,
+    header_bytes_max: Option<usize>,
     header_timeout: Option<Span>,
     idle_timeout: Option<Span>,
     write_timeout: Option<Span>,
+    body_bytes_max: Option<usize>,
+    points_max: Option<u64>,
+    streams_max: Option<usize>,
+    grace: Option<Span>,
 }
 
 /// A duration in the file, written as on the command line.
@@ -267,17 +281,37 @@ fn limits(serve: &ServeFlags, file: &Http) -> anyhow::Result<Limits> {
         flag.or(file.map(|span| span.0)).unwrap_or(default)
     };
     let connections_max = serve.connections_max.or(file.connections_max);
+    let per_address = serve.connections_per_address_max.or(file.connections_per_address_max);
     let limits = Limits {
         connections_max: connections_max.unwrap_or(defaults.connections_max),
+        connections_per_address_max: per_address.unwrap_or(defaults.connections_per_address_max),
+        header_bytes_max: file.header_bytes_max.unwrap_or(defaults.header_bytes_max),
         header_timeout: pick(serve.header_timeout, file.header_timeout, defaults.header_timeout),
         idle_timeout: pick(serve.idle_timeout, file.idle_timeout, defaults.idle_timeout),
         write_timeout: pick(serve.write_timeout, file.write_timeout, defaults.write_timeout),
-        ..defaults
+        body_bytes_max: file.body_bytes_max.unwrap_or(defaults.body_bytes_max),
+        points_max: serve.points_max.or(file.points_max).unwrap_or(defaults.points_max),
+        streams_max: serve.streams_max.or(file.streams_max).unwrap_or(defaults.streams_max),
+        grace: pick(None, file.grace, defaults.grace),
     };
-    if limits.connections_max == 0 {
-        bail!("connections_max is 0: nobody could connect");
-    }
+    within("connections_max", limits.connections_max, 1..=CONNECTIONS_MAX)?;
+    within("connections_per_address_max", limits.connections_per_address_max, 1..=CONNECTIONS_MAX)?;
+    within("header_bytes_max", limits.header_bytes_max, REQUEST_BYTES)?;
+    within("body_bytes_max", limits.body_bytes_max, REQUEST_BYTES)?;
+    within("points_max", limits.points_max, 1..=POINTS_MAX)?;
+    within("streams_max", limits.streams_max, 0..=CONNECTIONS_MAX)?;
     Ok(limits)
+}
+
+fn within<T: PartialOrd + Display>(
+    name: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> anyhow::Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    bail!("{name} = {value} is not {} to {}", range.start(), range.end())
 }
 
 #[cfg(test)]
@@ -339,7 +373,12 @@ mod tests {
         assert!(refusal("depth = '100ms'").contains("depth"));
         assert!(refusal("log = 'loud'").contains("loud"));
         assert!(refusal("interval = '7'").contains("no duration"));
-        assert!(refusal("[http]\nconnections_max = 0").contains("connections_max"));
+        for key in ["connections_max", "connections_per_address_max", "points_max"] {
+            assert!(refusal(&format!("[http]\n{key} = 0")).contains(key));
+        }
+        for key in ["header_bytes_max", "body_bytes_max", "streams_max"] {
+            assert!(refusal(&format!("[http]\n{key} = 2000000")).contains(key));
+        }
         let many = vec!["'/a'"; RING_DIRS_MAX + 1].join(",");
         assert!(refusal(&format!("ring_dirs = [{many}]")).contains("17 ring_dirs"));
     }
@@ -367,8 +406,10 @@ mod tests {
                     [cgroup]\ndepth = 2\ninclude = ['system.slice/*']\ncount_max = 10\n\
                     [textfile]\ndirectory = '/var/lib/t'\n\
                     [http]\nlisten = ['[::]:1', '127.0.0.1:0']\ninsecure_listen = true\n\
-                    connections_max = 3\nheader_timeout = '1s'\nidle_timeout = '120s'\n\
-                    write_timeout = '3ms'\n";
+                    connections_max = 3\nconnections_per_address_max = 2\n\
+                    header_bytes_max = 2000\nheader_timeout = '1s'\nidle_timeout = '120s'\n\
+                    write_timeout = '3ms'\nbody_bytes_max = 5000\npoints_max = 6000\n\
+                    streams_max = 0\ngrace = '7s'\n";
         let shown = |text: &str| {
             let mut shown = Vec::new();
             let settings = settings(text, RunFlags::default()).expect(text);

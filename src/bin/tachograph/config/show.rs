@@ -48,9 +48,16 @@ impl Settings {
         writeln!(out, "\n[http]\nlisten = [{}]", listen.join(", "))?;
         writeln!(out, "insecure_listen = {}", self.insecure_listen)?;
         writeln!(out, "connections_max = {}", limits.connections_max)?;
+        let per_address = limits.connections_per_address_max;
+        writeln!(out, "connections_per_address_max = {per_address}")?;
+        writeln!(out, "header_bytes_max = {}", limits.header_bytes_max)?;
         writeln!(out, "header_timeout = \"{:?}\"", limits.header_timeout)?;
         writeln!(out, "idle_timeout = \"{:?}\"", limits.idle_timeout)?;
-        writeln!(out, "write_timeout = \"{:?}\"", limits.write_timeout)
+        writeln!(out, "write_timeout = \"{:?}\"", limits.write_timeout)?;
+        writeln!(out, "body_bytes_max = {}", limits.body_bytes_max)?;
+        writeln!(out, "points_max = {}", limits.points_max)?;
+        writeln!(out, "streams_max = {}", limits.streams_max)?;
+        writeln!(out, "grace = \"{:?}\"", limits.grace)
     }
 }
 
