@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::{FOREVER, Fake, Running, Script, in_parts};
-use tachograph::http::{Limits, Part, Server, Settings};
+use tachograph::http::{Limits, Part, Place, Server, Settings};
 
 /// A timeout that a test waits for.
 const SHORT: Duration = Duration::from_millis(200);
@@ -298,7 +298,7 @@ fn an_address_in_use_is_named() {
     let address = taken.local_addr().unwrap();
     let listen = vec!["127.0.0.1:0".parse().unwrap(), address];
     let error = Server::bind(Settings { listen, ..Settings::default() }).unwrap_err();
-    assert_eq!(error.address, address);
+    assert_eq!(error.place, Place::Tcp(address));
     let text = error.to_string();
     assert!(text.starts_with(&format!("cannot listen on {address}: ")), "{text}");
 }

@@ -9,17 +9,17 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::counters::{Counters, count};
 use super::io::Stream;
 use super::limits::{HEADERS_MAX, LINGER, Limits};
 use super::service::Service;
+use super::socket::Socket;
 use super::watch::Overdue;
 
 /// What a client beyond `connections_max` is told.
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+pub(crate) const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-type: text/plain; charset=utf-8\r\n\
     cache-control: no-store\r\n\
     retry-after: 1\r\n\
@@ -27,6 +27,16 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     content-length: 21\r\n\
     \r\n\
     too many connections\n";
+
+/// What a client beyond `connections_per_address_max` is told.
+pub(crate) const FULL_FOR_ONE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    cache-control: no-store\r\n\
+    retry-after: 1\r\n\
+    connection: close\r\n\
+    content-length: 38\r\n\
+    \r\n\
+    too many connections from one address\n";
 
 /// The smallest read buffer that hyper accepts.
 const READ_BUFFER_BYTES_MIN: usize = 8 * 1024;
@@ -55,7 +65,7 @@ pub(crate) fn protocol(limits: &Limits) -> http1::Builder {
 /// Speaks HTTP until the client leaves, is overdue, or `stopping` says so and no answer is due.
 pub(crate) async fn serve(
     protocol: &http1::Builder,
-    socket: TcpStream,
+    socket: Socket,
     service: Service,
     stopping: impl Fn() -> bool,
 ) {
@@ -100,10 +110,10 @@ pub(crate) async fn serve(
     }
 }
 
-/// Tells a client that there is no room for it.
-pub(crate) async fn refuse(mut socket: TcpStream) {
+/// Tells a client that there is no room for it, and why.
+pub(crate) async fn refuse(mut socket: Socket, refusal: &[u8]) {
     let told = async {
-        socket.write_all(REFUSAL).await?;
+        socket.write_all(refusal).await?;
         socket.shutdown().await
     };
     if let Ok(Ok(())) = timeout(LINGER, told).await {

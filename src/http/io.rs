@@ -6,20 +6,20 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::socket::Socket;
 use super::watch::{Overdue, Watch};
 
-/// A TCP stream whose reads and writes are noted in a [`Watch`].
+/// A socket whose reads and writes are noted in a [`Watch`].
 #[derive(Debug)]
 pub(crate) struct Stream {
-    socket: TcpStream,
+    socket: Socket,
     watch: Rc<Watch>,
     ended: bool,
 }
 
 impl Stream {
-    pub(crate) fn new(socket: TcpStream, watch: Rc<Watch>) -> Stream {
+    pub(crate) fn new(socket: Socket, watch: Rc<Watch>) -> Stream {
         Stream { socket, watch, ended: false }
     }
 
@@ -100,7 +100,7 @@ impl Drop for Stream {
     // the megabytes that the kernel would otherwise try to deliver long after we have forgotten them.
     fn drop(&mut self) {
         if self.watch.is_answering() || self.watch.overdue() == Some(Overdue::Write) {
-            let _ = self.socket.set_zero_linger();
+            self.socket.reset_at_the_end();
         }
     }
 }

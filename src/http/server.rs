@@ -1,26 +1,26 @@
 //! The server: listeners, the connections they bring, and the end of both.
 
 use std::cell::{Cell, RefCell};
-use std::error::Error;
-use std::fmt;
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use hyper::server::conn::http1;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
 use super::connection;
 use super::counters::{Counters, count};
 use super::cursors::Cursors;
 use super::limits::{ACCEPT_PAUSE, Limits, REFUSALS_MAX};
+use super::listener::{self, Admission, BindError, Listener, Place, UnixPlace};
 use super::pool::Pool;
 use super::service::{Service, Stock};
+use super::socket::{Neighbour, Peer, Socket};
 use super::vitals::Vitals;
 use super::watch::{Clock, Patience, Watch};
 
@@ -29,42 +29,54 @@ use super::watch::{Clock, Patience, Watch};
 pub struct Settings {
     /// The addresses; with port 0 the system chooses one.
     pub listen: Vec<SocketAddr>,
+    /// The sockets in the file system.
+    pub sockets: Vec<UnixPlace>,
     /// The limits.
     pub limits: Limits,
 }
 
-/// A front end that holds its addresses and does not answer yet.
+/// A front end that holds its places and does not answer yet.
 ///
 /// Binding is apart from running so that a program can fail with a clear message, print the
 /// addresses and give up its rights before the first request.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<TcpListener>,
+    desk: Rc<Desk>,
     addresses: Vec<SocketAddr>,
-    limits: Limits,
-    counters: Rc<Counters>,
     cursors: Option<PathBuf>,
 }
 
 impl Server {
-    /// Takes every address of `settings`.
+    /// Takes every place of `settings`.
     ///
     /// # Errors
     ///
-    /// [`BindError`] with the address that could not be had; none is held then.
+    /// [`BindError`] with the place that could not be had; none is held then.
     pub fn bind(settings: Settings) -> Result<Server, BindError> {
-        let mut listeners = Vec::with_capacity(settings.listen.len());
-        let mut addresses = Vec::with_capacity(settings.listen.len());
-        for address in settings.listen {
-            let bound = TcpListener::bind(address).and_then(|listener| {
-                listener.set_nonblocking(true)?;
-                addresses.push(listener.local_addr()?);
-                Ok(listener)
-            });
-            listeners.push(bound.map_err(|cause| BindError { address, cause })?);
-        }
-        let counters = Rc::new(Counters::default());
-        Ok(Server { listeners, addresses, limits: settings.limits, counters, cursors: None })
+        let doors = Asked::of(&settings).map(Door::open).collect::<Result<Vec<_>, _>>()?;
+        Ok(Server::with(doors, settings))
+    }
+
+    /// Takes what comes to `listeners`, and listens nowhere else, whatever `settings` say.
+    #[must_use]
+    pub fn over(listeners: Vec<Listener>, settings: Settings) -> Server {
+        Server::with(listeners.into_iter().map(Door::given).collect(), settings)
+    }
+
+    fn with(doors: Vec<Door>, settings: Settings) -> Server {
+        let address = |door: &Door| match door.place {
+            Place::Tcp(address) => Some(address),
+            Place::Unix(_) => None,
+        };
+        let addresses = doors.iter().filter_map(address).collect();
+        let desk = Desk {
+            doors: RefCell::new(doors),
+            leaving: RefCell::default(),
+            settings: RefCell::new(settings),
+            changed: Notify::new(),
+            counters: Rc::default(),
+        };
+        Server { desk: Rc::new(desk), addresses, cursors: None }
     }
 
     /// The bound addresses, in the order of the settings, with the ports that the system chose.
@@ -73,15 +85,27 @@ impl Server {
         &self.addresses
     }
 
+    /// All places where it listens: the bound addresses and the sockets in the file system.
+    #[must_use]
+    pub fn places(&self) -> Vec<Place> {
+        self.desk.places()
+    }
+
     /// The counts, to be kept and read while the server runs.
     #[must_use]
     pub fn counters(&self) -> Rc<Counters> {
-        Rc::clone(&self.counters)
+        Rc::clone(&self.desk.counters)
     }
 
     /// Keeps cursors in the file at `path`, where they outlive the server. It need not be there yet.
     pub fn keep_cursors(&mut self, path: PathBuf) {
         self.cursors = Some(path);
+    }
+
+    /// What changes the server while it runs.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote(Rc::clone(&self.desk))
     }
 
     /// Answers from `vitals` until `shutdown` is ready, then lets answers finish within the grace.
@@ -106,26 +130,21 @@ impl Server {
         vitals: Rc<dyn Vitals>,
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<Summary> {
-        let Server { listeners, limits, counters, cursors, .. } = self;
+        let Server { desk, cursors, .. } = self;
         let cursors = Cursors::kept_in(cursors);
-        let house = House::new(vitals, limits, Rc::clone(&counters), cursors);
-        let listeners = listeners
-            .into_iter()
-            .map(tokio::net::TcpListener::from_std)
-            .collect::<io::Result<Vec<_>>>()?;
-        let doors: Vec<_> = listeners
-            .into_iter()
-            .map(|listener| spawn_local(admit(listener, Rc::clone(&house))))
-            .collect();
-        tokio::select! {
-            biased;
-            () = shutdown => {}
-            () = sweep(&house) => {}
+        let counters = Rc::clone(&desk.counters);
+        let house = House::new(vitals, &desk.settings.borrow(), Rc::clone(&counters), cursors);
+        let begun = desk.begin(&house);
+        if begun.is_ok() {
+            tokio::select! {
+                biased;
+                () = shutdown => {}
+                () = desk.follow(&house) => {}
+                () = sweep(&house) => {}
+            }
         }
-        for door in doors {
-            door.abort();
-            let _ = door.await; // now the listener is closed
-        }
+        desk.close().await;
+        begun?;
         house.stopping.set(true);
         house.each_guest(Watch::wake);
         let _ = timeout(house.stock.limits().grace, house.emptied()).await;
@@ -144,36 +163,180 @@ pub struct Summary {
     pub counters: Rc<Counters>,
 }
 
-/// An address that could not be listened on.
-#[derive(Debug)]
-pub struct BindError {
-    /// The address as it was asked for.
-    pub address: SocketAddr,
-    /// What the system said.
-    pub cause: io::Error,
-}
+/// Changes a server while it runs, from the thread that it runs on.
+#[derive(Clone, Debug)]
+pub struct Remote(Rc<Desk>);
 
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.address, self.cause)
+impl Remote {
+    /// Lets the server go on with other settings, from its next turn on.
+    ///
+    /// A place that is in both stays as it is, and connections stay wherever they came from; new
+    /// places are listened on before old ones are left. A server [over](Server::over) given listeners
+    /// keeps these. What a connection was promised when it began to speak, such as the size of a
+    /// header, is for later ones.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`] with the place that could not be had; nothing has changed then.
+    pub fn change(&self, settings: Settings) -> Result<(), BindError> {
+        let Remote(desk) = self;
+        let mut doors = desk.doors.borrow_mut();
+        if !doors.iter().any(Door::is_given) {
+            let asked: Vec<_> = Asked::of(&settings).collect();
+            let is_new = |asked: &&Asked| !doors.iter().any(|door| door.is_at(asked));
+            let new = asked.iter().filter(is_new).cloned().map(Door::open);
+            let new = new.collect::<Result<Vec<_>, _>>()?;
+            for door in &mut *doors {
+                if let Some(asked) = asked.iter().find(|asked| door.is_at(asked)) {
+                    door.allow(asked)?;
+                }
+            }
+            let stays = |door: &mut Door| asked.iter().any(|asked| door.is_at(asked));
+            desk.leaving.borrow_mut().extend(doors.extract_if(.., |door| !stays(door)));
+            doors.extend(new);
+        }
+        desk.settings.replace(settings);
+        desk.changed.notify_one();
+        Ok(())
+    }
+
+    /// All places where the server listens.
+    #[must_use]
+    pub fn places(&self) -> Vec<Place> {
+        self.0.places()
     }
 }
 
-impl Error for BindError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.cause)
+/// What a running server and those who change it have in common.
+#[derive(Debug)]
+struct Desk {
+    doors: RefCell<Vec<Door>>,
+    /// Those that are to be closed.
+    leaving: RefCell<Vec<Door>>,
+    settings: RefCell<Settings>,
+    changed: Notify,
+    counters: Rc<Counters>,
+}
+
+impl Desk {
+    fn places(&self) -> Vec<Place> {
+        self.doors.borrow().iter().map(|door| door.place.clone()).collect()
+    }
+
+    /// Opens the doors that are not open yet.
+    fn begin(&self, house: &Rc<House>) -> io::Result<()> {
+        for door in &mut *self.doors.borrow_mut() {
+            if let Some(listener) = door.waiting.take() {
+                let admission = listener.begin()?;
+                door.task = Some(spawn_local(admit(admission, Rc::clone(house))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what a [`Remote`] asks for.
+    async fn follow(&self, house: &Rc<House>) {
+        loop {
+            self.changed.notified().await;
+            house.apply(&self.settings.borrow());
+            if let Err(error) = self.begin(house) {
+                tracing::error!(%error, "a new listener cannot be used");
+            }
+            let leaving = self.leaving.take();
+            close(leaving).await;
+        }
+    }
+
+    async fn close(&self) {
+        let leaving = self.leaving.take();
+        close(leaving).await;
+        let doors = self.doors.take();
+        close(doors).await;
+    }
+}
+
+/// Closes doors; afterwards nobody listens there.
+async fn close(doors: Vec<Door>) {
+    for task in doors.into_iter().filter_map(|door| door.task) {
+        task.abort();
+        let _ = task.await; // now the listener is closed
+    }
+}
+
+/// A place as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Asked {
+    Tcp(SocketAddr),
+    Unix(UnixPlace),
+}
+
+impl Asked {
+    fn of(settings: &Settings) -> impl Iterator<Item = Asked> {
+        let addresses = settings.listen.iter().copied().map(Asked::Tcp);
+        addresses.chain(settings.sockets.iter().cloned().map(Asked::Unix))
+    }
+}
+
+/// A listener: before the server runs by itself, then in a task.
+#[derive(Debug)]
+struct Door {
+    /// None of one that was given.
+    asked: Option<Asked>,
+    place: Place,
+    waiting: Option<Listener>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Door {
+    fn open(asked: Asked) -> Result<Door, BindError> {
+        let listener = match &asked {
+            Asked::Tcp(address) => Listener::tcp(*address)?,
+            Asked::Unix(place) => Listener::unix(place)?,
+        };
+        Ok(Door { asked: Some(asked), ..Door::given(listener) })
+    }
+
+    fn given(listener: Listener) -> Door {
+        let place = listener.place().clone();
+        Door { asked: None, place, waiting: Some(listener), task: None }
+    }
+
+    fn is_given(&self) -> bool {
+        self.asked.is_none()
+    }
+
+    /// Whether it is at the place that is asked for, whoever may connect to it.
+    fn is_at(&self, asked: &Asked) -> bool {
+        match (&self.asked, asked) {
+            (Some(Asked::Unix(own)), Asked::Unix(asked)) => own.path == asked.path,
+            (own, asked) => own.as_ref() == Some(asked),
+        }
+    }
+
+    /// Lets those connect whom `asked`, which is at the same place, allows.
+    fn allow(&mut self, asked: &Asked) -> Result<(), BindError> {
+        if let Asked::Unix(socket) = asked
+            && self.asked.as_ref() != Some(asked)
+        {
+            listener::allow(socket)
+                .map_err(|cause| BindError { place: self.place.clone(), cause })?;
+            self.asked = Some(asked.clone());
+        }
+        Ok(())
     }
 }
 
 /// What the tasks of a running server share.
 struct House {
-    protocol: http1::Builder,
-    patience: Patience,
+    protocol: RefCell<http1::Builder>,
+    patience: Cell<Patience>,
     clock: Clock,
     stock: Rc<Stock>,
     /// The open connections. A place is used again when its guest has left, so there are never
     /// more places than connections were open at one time.
     guests: RefCell<Vec<Option<Rc<Watch>>>>,
+    /// How many of them come from where; nobody who has none.
+    neighbours: RefCell<HashMap<Neighbour, usize>>,
     open: Cell<usize>,
     refusals: Cell<usize>,
     stopping: Cell<bool>,
@@ -184,13 +347,14 @@ struct House {
 impl House {
     fn new(
         vitals: Rc<dyn Vitals>,
-        limits: Limits,
+        settings: &Settings,
         counters: Rc<Counters>,
         cursors: Rc<Cursors>,
     ) -> Rc<House> {
+        let limits = settings.limits.clone();
         Rc::new(House {
-            protocol: connection::protocol(&limits),
-            patience: Patience::new(&limits),
+            protocol: RefCell::new(connection::protocol(&limits)),
+            patience: Cell::new(Patience::new(&limits)),
             clock: Clock::default(),
             stock: Rc::new(Stock {
                 vitals,
@@ -200,7 +364,8 @@ impl House {
                 told: RefCell::default(),
                 limits: RefCell::new(Rc::new(limits)),
             }),
-            guests: RefCell::new(Vec::new()),
+            guests: RefCell::default(),
+            neighbours: RefCell::default(),
             open: Cell::new(0),
             refusals: Cell::new(0),
             stopping: Cell::new(false),
@@ -208,7 +373,31 @@ impl House {
         })
     }
 
-    fn enter(self: &Rc<Self>) -> Guest {
+    /// Goes on with other settings. Waits that are under way are measured by them too.
+    fn apply(&self, settings: &Settings) {
+        let limits = settings.limits.clone();
+        self.protocol.replace(connection::protocol(&limits));
+        self.patience.set(Patience::new(&limits));
+        self.stock.limits.replace(Rc::new(limits));
+    }
+
+    /// A place for a connection from `peer`, or what to tell it.
+    fn enter(self: &Rc<Self>, peer: Peer) -> Result<Guest, &'static [u8]> {
+        let limits = self.stock.limits();
+        if self.open.get() >= limits.connections_max {
+            count(&self.stock.counters.connections_refused);
+            return Err(connection::FULL);
+        }
+        let neighbour = Neighbour::of(peer);
+        if let Some(neighbour) = neighbour {
+            let mut neighbours = self.neighbours.borrow_mut();
+            let open = neighbours.get(&neighbour).copied().unwrap_or(0);
+            if open >= limits.connections_per_address_max {
+                count(&self.stock.counters.connections_refused_per_address);
+                return Err(connection::FULL_FOR_ONE);
+            }
+            neighbours.insert(neighbour, open + 1);
+        }
         let watch = Watch::new(&self.clock);
         let mut guests = self.guests.borrow_mut();
         let place = guests.iter().position(Option::is_none).unwrap_or_else(|| {
@@ -218,7 +407,7 @@ impl House {
         guests[place] = Some(Rc::clone(&watch));
         self.open.set(self.open.get() + 1);
         self.changed.notify_one();
-        Guest { house: Rc::clone(self), watch, place }
+        Ok(Guest { house: Rc::clone(self), watch, place, neighbour })
     }
 
     fn each_guest(&self, act: impl Fn(&Watch)) {
@@ -240,6 +429,7 @@ struct Guest {
     house: Rc<House>,
     watch: Rc<Watch>,
     place: usize,
+    neighbour: Option<Neighbour>,
 }
 
 impl Drop for Guest {
@@ -247,6 +437,15 @@ impl Drop for Guest {
         self.house.guests.borrow_mut()[self.place] = None;
         self.house.open.set(self.house.open.get() - 1);
         self.house.changed.notify_one();
+        if let Some(neighbour) = self.neighbour {
+            let mut neighbours = self.house.neighbours.borrow_mut();
+            match neighbours.get_mut(&neighbour) {
+                Some(open) if *open > 1 => *open -= 1,
+                _ => {
+                    neighbours.remove(&neighbour);
+                }
+            }
+        }
         // The runtime catches the panic of a task and tells whoever awaits it; nobody does.
         if std::thread::panicking() {
             count(&self.house.stock.counters.panics);
@@ -255,11 +454,11 @@ impl Drop for Guest {
 }
 
 /// Takes what comes to one listener.
-async fn admit(listener: tokio::net::TcpListener, house: Rc<House>) {
+async fn admit(listener: Admission, house: Rc<House>) {
     let counters = &house.stock.counters;
     loop {
-        let socket = match listener.accept().await {
-            Ok((socket, _)) => socket,
+        let (socket, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 count(&counters.accept_errors);
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -268,28 +467,30 @@ async fn admit(listener: tokio::net::TcpListener, house: Rc<House>) {
             }
         };
         count(&counters.connections_accepted);
-        if house.open.get() < house.stock.limits().connections_max {
-            // Answers leave in one piece; waiting for more to send with them only delays them.
-            let _ = socket.set_nodelay(true);
-            spawn_local(serve(house.enter(), socket));
-        } else {
-            count(&counters.connections_refused);
-            if house.refusals.get() < REFUSALS_MAX {
-                house.refusals.set(house.refusals.get() + 1);
-                spawn_local(refuse(Rc::clone(&house), socket));
+        match house.enter(peer) {
+            Ok(guest) => {
+                socket.send_at_once();
+                spawn_local(serve(guest, socket, peer));
+            }
+            Err(refusal) => {
+                if house.refusals.get() < REFUSALS_MAX {
+                    house.refusals.set(house.refusals.get() + 1);
+                    spawn_local(refuse(Rc::clone(&house), socket, refusal));
+                }
             }
         }
     }
 }
 
-async fn serve(guest: Guest, socket: TcpStream) {
+async fn serve(guest: Guest, socket: Socket, peer: Peer) {
     let house = &guest.house;
-    let service = Service { stock: Rc::clone(&house.stock), watch: Rc::clone(&guest.watch) };
-    connection::serve(&house.protocol, socket, service, || house.stopping.get()).await;
+    let service = Service { stock: Rc::clone(&house.stock), watch: Rc::clone(&guest.watch), peer };
+    let protocol = house.protocol.borrow().clone();
+    connection::serve(&protocol, socket, service, || house.stopping.get()).await;
 }
 
-async fn refuse(house: Rc<House>, socket: TcpStream) {
-    connection::refuse(socket).await;
+async fn refuse(house: Rc<House>, socket: Socket, refusal: &'static [u8]) {
+    connection::refuse(socket, refusal).await;
     house.refusals.set(house.refusals.get() - 1);
 }
 
@@ -299,9 +500,9 @@ async fn sweep(house: &House) {
         while house.open.get() == 0 {
             house.changed.notified().await;
         }
-        sleep(house.patience.sweep).await;
+        sleep(house.patience.get().sweep).await;
         house.clock.set(house.clock.get() + 1);
-        house.each_guest(|watch| watch.sweep(&house.patience));
+        house.each_guest(|watch| watch.sweep(&house.patience.get()));
     }
 }
 
@@ -326,15 +527,47 @@ mod tests {
 
     #[test]
     fn the_place_of_a_guest_who_left_is_used_again() {
-        let house = House::new(Rc::new(Nothing), Limits::default(), Rc::default(), Rc::default());
-        let (first, second) = (house.enter(), house.enter());
+        let house =
+            House::new(Rc::new(Nothing), &Settings::default(), Rc::default(), Rc::default());
+        let enter = || house.enter(Peer::Unix).unwrap_or_else(|_| panic!("there is room"));
+        let (first, second) = (enter(), enter());
         drop(first);
-        let third = house.enter();
+        let third = enter();
         assert_eq!(third.place, 0);
         assert_eq!(house.open.get(), 2);
         drop((second, third));
         assert_eq!(house.open.get(), 0);
         assert!(house.guests.borrow().iter().all(Option::is_none));
         assert_eq!(house.guests.borrow().len(), 2);
+    }
+
+    #[test]
+    fn one_address_has_its_share_and_leaves_the_rest_to_others() {
+        let limits =
+            Limits { connections_max: 5, connections_per_address_max: 2, ..Limits::default() };
+        let settings = Settings { limits, ..Settings::default() };
+        let house = House::new(Rc::new(Nothing), &settings, Rc::default(), Rc::default());
+        let peer = |text: &str| Peer::Tcp(text.parse().expect("an address"));
+        let enter = |text: &str| house.enter(peer(text));
+        let first = enter("192.0.2.1:1").unwrap_or_else(|_| panic!("the first"));
+        let _second = enter("192.0.2.1:2").unwrap_or_else(|_| panic!("the second"));
+        assert_eq!(enter("192.0.2.1:3").err(), Some(connection::FULL_FOR_ONE));
+        let _other = enter("192.0.2.2:1").unwrap_or_else(|_| panic!("another one's first"));
+        drop(first);
+        let _third = enter("192.0.2.1:3").unwrap_or_else(|_| panic!("a place is free again"));
+        assert_eq!(enter("192.0.2.1:4").err(), Some(connection::FULL_FOR_ONE));
+        // This machine's own programs are bounded by the whole alone.
+        let mut local = Vec::new();
+        while let Ok(guest) = house.enter(peer("127.0.0.1:1")) {
+            local.push(guest);
+        }
+        assert_eq!((local.len(), house.open.get()), (2, 5));
+        assert_eq!(enter("192.0.2.3:1").err(), Some(connection::FULL));
+        assert_eq!(house.enter(Peer::Unix).err(), Some(connection::FULL));
+        let counters = &house.stock.counters;
+        assert_eq!(counters.connections_refused_per_address.get(), 2);
+        assert_eq!(counters.connections_refused.get(), 3);
+        drop((local, _second, _other, _third));
+        assert!(house.neighbours.borrow().is_empty(), "nothing is kept of who has left");
     }
 }

@@ -35,6 +35,7 @@ use super::query::{
 };
 use super::route::Route;
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
+use super::socket::Peer;
 use super::vitals::{Part, Pull, Vitals, VitalsError};
 use super::watch::Watch;
 use crate::ring::realtime_ns;
@@ -74,6 +75,8 @@ impl Stock {
 pub(crate) struct Service {
     pub(crate) stock: Rc<Stock>,
     pub(crate) watch: Rc<Watch>,
+    #[expect(dead_code, reason = "what is kept about requests comes next")]
+    pub(crate) peer: Peer,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Service {

@@ -103,7 +103,8 @@ impl Running {
         let (tell, told) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
-            let mut server = Server::bind(Settings { listen, limits }).unwrap();
+            let mut server =
+                Server::bind(Settings { listen, limits, ..Settings::default() }).unwrap();
             let vitals = make(&mut server);
             tell.send(server.addresses()[0]).unwrap();
             let runtime =

@@ -1,7 +1,6 @@
 //! Flags and help.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -127,19 +126,16 @@ pub(crate) struct RecordFlags {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Serving")]
 pub(crate) struct ServeFlags {
-    /// Address to listen on; port 0 lets the system choose. May be given several times
-    /// [default: 127.0.0.1:8017]
-    #[arg(long, value_name = "ADDR", value_parser = address)]
-    pub listen: Vec<SocketAddr>,
+    /// Address to listen on, or unix:PATH for a socket in the file system; port 0 lets the system
+    /// choose. May be given several times [default: 127.0.0.1:8017]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<config::Listen>,
     /// Allow addresses beyond this machine although whoever reaches them can read everything
     #[arg(long)]
     pub insecure_listen: bool,
     /// Most connections at a time [default: 512]
     #[arg(long, value_name = "N")]
     pub connections_max: Option<usize>,
-    /// Most connections at a time from one address beyond this machine [default: 64]
-    #[arg(long, value_name = "N")]
-    pub connections_per_address_max: Option<usize>,
     /// Close a connection whose request takes longer to arrive [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub header_timeout: Option<Duration>,
@@ -149,12 +145,6 @@ pub(crate) struct ServeFlags {
     /// Close a connection whose client takes no byte for so long [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub write_timeout: Option<Duration>,
-    /// Most points in one answer [default: 10000000]
-    #[arg(long, value_name = "N")]
-    pub points_max: Option<u64>,
-    /// Most streams at a time [default: 16]
-    #[arg(long, value_name = "N")]
-    pub streams_max: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default, Args)]
@@ -325,11 +315,6 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
 fn lane(text: &str) -> Result<String, String> {
     config::check_name(text).map_err(|error| error.to_string())?;
     Ok(text.to_owned())
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let wrong = |_| format!("{text:?} is no address with a port; write 127.0.0.1:8017 or [::1]:0");
-    text.parse().map_err(wrong)
 }
 
 /// A duration as people write it; a bare number is refused since its unit is not known.

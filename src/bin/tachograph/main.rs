@@ -4,6 +4,7 @@ mod account;
 mod attach;
 mod cli;
 mod config;
+mod doors;
 mod export;
 mod inspect;
 mod log;

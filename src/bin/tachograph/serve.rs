@@ -6,13 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tachograph::http::{self, RingVitals, Rings, SavedVitals, Server, Vitals};
+use tachograph::http::{Place, RingVitals, Rings, SavedVitals, Server, Vitals};
 use tachograph::ring::RunDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::config::{LANE, Settings};
+use crate::doors;
 use crate::recording::Recording;
 
 /// Where cursors are kept: beside the rings, whose records they name.
@@ -22,7 +23,7 @@ const CURSORS: &str = "cursors.json";
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     crate::log::start(&settings.log)?;
     // The address first: a port that is taken should not cost the running recorder its ring.
-    let mut server = bind(settings)?;
+    let mut server = doors::bind(settings)?;
     until_told(true, async |ended| {
         let recorders = Recording::prepare(settings)?;
         let host = recorders.first().context("the lane of the host is always there")?;
@@ -57,13 +58,13 @@ pub(crate) fn serve(settings: &Settings, file: Option<&Path>) -> anyhow::Result<
     if let Some(file) = file {
         let saved = SavedVitals::open(file)?;
         info!("serving what was saved as {}", file.display());
-        let server = bind(settings)?;
+        let server = doors::bind(settings)?;
         return until_told(true, async |ended| {
             announce(&server);
             answer(server, Rc::new(saved), ended.notified()).await
         });
     }
-    let mut server = bind(settings)?;
+    let mut server = doors::bind(settings)?;
     let path = RunDir::holding(LANE, settings.run_dir.as_deref())?.ring(LANE);
     if !path.exists() {
         info!("there is no ring {} yet; answers are empty until there is", path.display());
@@ -84,17 +85,18 @@ fn rings(settings: &Settings, host: &Path, server: &Server) -> Rings {
     Rings::of(dirs, server.counters())
 }
 
-fn bind(settings: &Settings) -> anyhow::Result<Server> {
-    let listen = settings.listen.clone();
-    Ok(Server::bind(http::Settings { listen, limits: settings.limits.clone() })?)
-}
-
 /// Says where to reach the server, on stdout, where a script can read it. Nobody has to.
 fn announce(server: &Server) {
     let mut text = String::new();
-    for address in server.addresses() {
-        text += &format!("listening on {address}; try\n");
-        text += &format!("  curl 'http://{address}/api2/json/status/metrics?history=1'\n");
+    for place in server.places() {
+        text += &format!("listening on {place}; try\n");
+        let curl = match &place {
+            Place::Tcp(address) => format!("curl 'http://{address}"),
+            Place::Unix(path) => {
+                format!("curl --unix-socket '{}' 'http://localhost", path.display())
+            }
+        };
+        text += &format!("  {curl}/api2/json/status/metrics?history=1'\n");
     }
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

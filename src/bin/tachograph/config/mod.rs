@@ -1,6 +1,7 @@
 //! Settings: built-in defaults, then the file, then flags.
 
 mod lane;
+mod listen;
 mod show;
 mod watched;
 
@@ -23,9 +24,9 @@ use lane::{LaneFlags, LaneKeys, Pace};
 use watched::{CgroupKeys, DatastoreKeys, FilesystemKeys, TextfileKeys, Watched};
 
 pub(crate) use lane::{Depth, LANE, Lane, Policy, ThreadSettings, check_name};
+pub(crate) use listen::{Listen, Places, UnixSettings};
 
 const LOG_DEFAULT: &str = "info";
-const LISTEN_DEFAULT: &str = "127.0.0.1:8017";
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Most directories in which rings are looked for beside the run directory.
@@ -51,7 +52,7 @@ pub(crate) struct Settings {
     pub mlock: bool,
     pub roots: Roots,
     pub watched: Watched,
-    pub listen: Vec<SocketAddr>,
+    pub places: Places,
     pub insecure_listen: bool,
     pub limits: Limits,
 }
@@ -90,7 +91,9 @@ pub(crate) struct File {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Http {
-    listen: Option<Vec<SocketAddr>>,
+    listen: Option<Vec<Listen>>,
+    #[serde(default)]
+    unix: Vec<listen::UnixKeys>,
     insecure_listen: Option<bool>,
     connections_max: Option<usize>,
     connections_per_address_max: Option<usize>,
@@ -240,8 +243,9 @@ pub(crate) fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Res
         file.textfile,
     )?;
     let insecure_listen = serve.insecure_listen || file.http.insecure_listen.unwrap_or(false);
-    let listen = listen(&serve, &file.http, insecure_listen)?;
     let limits = limits(&serve, &file.http)?;
+    let places = Places::of(&serve.listen, file.http.listen, file.http.unix)?;
+    check_open(&places.addresses, insecure_listen)?;
     let log = common.log.clone().or(file.log).unwrap_or_else(|| LOG_DEFAULT.to_owned());
     let log = log::level(&log).map_err(anyhow::Error::msg)?;
     Ok(Settings {
@@ -252,19 +256,15 @@ pub(crate) fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Res
         mlock: file.mlock.unwrap_or(false),
         roots,
         watched,
-        listen,
+        places,
         insecure_listen,
         limits,
     })
 }
 
-fn listen(serve: &ServeFlags, file: &Http, insecure: bool) -> anyhow::Result<Vec<SocketAddr>> {
-    let listen = match (serve.listen.is_empty(), &file.listen) {
-        (false, _) => serve.listen.clone(),
-        (true, Some(listen)) => listen.clone(),
-        (true, None) => vec![LISTEN_DEFAULT.parse()?],
-    };
-    if let Some(open) = listen.iter().find(|address| !address.ip().is_loopback())
+/// Refuses addresses beyond this machine unless they are meant.
+pub(crate) fn check_open(addresses: &[SocketAddr], insecure: bool) -> anyhow::Result<()> {
+    if let Some(open) = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback())
         && !insecure
     {
         bail!(
@@ -272,7 +272,7 @@ fn listen(serve: &ServeFlags, file: &Http, insecure: bool) -> anyhow::Result<Vec
              everything: say so with --insecure-listen if that is meant"
         );
     }
-    Ok(listen)
+    Ok(())
 }
 
 fn limits(serve: &ServeFlags, file: &Http) -> anyhow::Result<Limits> {
@@ -281,7 +281,7 @@ fn limits(serve: &ServeFlags, file: &Http) -> anyhow::Result<Limits> {
         flag.or(file.map(|span| span.0)).unwrap_or(default)
     };
     let connections_max = serve.connections_max.or(file.connections_max);
-    let per_address = serve.connections_per_address_max.or(file.connections_per_address_max);
+    let per_address = file.connections_per_address_max;
     let limits = Limits {
         connections_max: connections_max.unwrap_or(defaults.connections_max),
         connections_per_address_max: per_address.unwrap_or(defaults.connections_per_address_max),
@@ -290,8 +290,8 @@ fn limits(serve: &ServeFlags, file: &Http) -> anyhow::Result<Limits> {
         idle_timeout: pick(serve.idle_timeout, file.idle_timeout, defaults.idle_timeout),
         write_timeout: pick(serve.write_timeout, file.write_timeout, defaults.write_timeout),
         body_bytes_max: file.body_bytes_max.unwrap_or(defaults.body_bytes_max),
-        points_max: serve.points_max.or(file.points_max).unwrap_or(defaults.points_max),
-        streams_max: serve.streams_max.or(file.streams_max).unwrap_or(defaults.streams_max),
+        points_max: file.points_max.unwrap_or(defaults.points_max),
+        streams_max: file.streams_max.unwrap_or(defaults.streams_max),
         grace: pick(None, file.grace, defaults.grace),
     };
     within("connections_max", limits.connections_max, 1..=CONNECTIONS_MAX)?;
@@ -334,7 +334,7 @@ mod tests {
         let settings = settings(text, flags).expect("sound");
         assert_eq!(settings.lanes[0].interval, Duration::from_millis(20));
         assert_eq!(settings.lanes[0].depth, Depth::Asked(Duration::from_secs(600)));
-        assert_eq!(settings.listen, ["127.0.0.1:0".parse().expect("an address")]);
+        assert_eq!(settings.places.addresses, ["127.0.0.1:0".parse().expect("an address")]);
         assert_eq!(settings.limits.connections_max, Limits::default().connections_max);
     }
 
@@ -393,6 +393,31 @@ mod tests {
     }
 
     #[test]
+    fn flags_say_all_places_or_none() {
+        let text = "[http]\nlisten = ['127.0.0.1:1', 'unix:/run/a']\n\
+                    [[http.unix]]\npath = '/run/b'\nmode = '0666'";
+        let places = settings(text, RunFlags::default()).expect("sound").places;
+        assert_eq!(places.addresses, ["127.0.0.1:1".parse().expect("an address")]);
+        let modes: Vec<_> = places.sockets.iter().map(|socket| socket.mode).collect();
+        assert_eq!(modes, [0o660, 0o666]);
+        let mut flags = RunFlags::default();
+        flags.serve.listen = vec![Listen::Unix("/run/c".into())];
+        let places = settings(text, flags).expect("sound").places;
+        assert_eq!((places.addresses.len(), places.sockets.len()), (0, 1));
+        assert_eq!(places.sockets[0].path, Path::new("/run/c"));
+        for (text, says) in [
+            ("listen = ['unix:a']", "not absolute"),
+            ("listen = ['unix:/a', 'unix:/a']", "two sockets"),
+            ("listen = ['a']", "unix:/run"),
+            ("unix = [{ path = '/a', mode = '0o660' }]", "mode"),
+            ("unix = [{ path = '/a', owner = 'me' }]", "owner"),
+        ] {
+            let message = refusal(&format!("[http]\n{text}"));
+            assert!(message.contains(says), "{text}: {message}");
+        }
+    }
+
+    #[test]
     fn settings_are_shown_as_a_file_that_says_the_same() {
         let text = "run_dir = 'a \"b\"'\nring_dirs = ['/run/shop', '/run/mill']\n\
                     log = 'warn'\nmlock = true\n\
@@ -409,7 +434,9 @@ mod tests {
                     connections_max = 3\nconnections_per_address_max = 2\n\
                     header_bytes_max = 2000\nheader_timeout = '1s'\nidle_timeout = '120s'\n\
                     write_timeout = '3ms'\nbody_bytes_max = 5000\npoints_max = 6000\n\
-                    streams_max = 0\ngrace = '7s'\n";
+                    streams_max = 0\ngrace = '7s'\n\
+                    [[http.unix]]\npath = '/run/a b'\nmode = '0600'\ngroup = 'adm'\n\
+                    [[http.unix]]\npath = '/run/c'\nmode = '0666'\n";
         let shown = |text: &str| {
             let mut shown = Vec::new();
             let settings = settings(text, RunFlags::default()).expect(text);

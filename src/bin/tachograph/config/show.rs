@@ -6,12 +6,12 @@ use std::path::Path;
 use tachograph::sample::Filter;
 
 use super::super::show;
-use super::{Depth, LANE, Lane, Settings, ThreadSettings};
+use super::{Depth, LANE, Lane, Settings, ThreadSettings, UnixSettings};
 
 impl Settings {
     pub(crate) fn write_toml(&self, out: &mut impl Write) -> io::Result<()> {
         let Self { run_dir, ring_dirs, log, lanes, mlock, roots, watched, .. } = self;
-        let Self { listen, limits, .. } = self;
+        let Self { places, limits, .. } = self;
         match run_dir {
             Some(dir) => writeln!(out, "run_dir = {}", path(dir))?,
             None => writeln!(out, "# run_dir is the first usual place that is on tmpfs")?,
@@ -44,7 +44,8 @@ impl Settings {
             Some(directory) => writeln!(out, "directory = {}", path(directory))?,
             None => writeln!(out, "# no directory")?,
         }
-        let listen: Vec<_> = listen.iter().map(|address| text(&address.to_string())).collect();
+        let listen: Vec<_> =
+            places.addresses.iter().map(|address| text(&address.to_string())).collect();
         writeln!(out, "\n[http]\nlisten = [{}]", listen.join(", "))?;
         writeln!(out, "insecure_listen = {}", self.insecure_listen)?;
         writeln!(out, "connections_max = {}", limits.connections_max)?;
@@ -57,7 +58,16 @@ impl Settings {
         writeln!(out, "body_bytes_max = {}", limits.body_bytes_max)?;
         writeln!(out, "points_max = {}", limits.points_max)?;
         writeln!(out, "streams_max = {}", limits.streams_max)?;
-        writeln!(out, "grace = \"{:?}\"", limits.grace)
+        writeln!(out, "grace = \"{:?}\"", limits.grace)?;
+        for UnixSettings { path: socket, mode, group } in &places.sockets {
+            writeln!(out, "\n[[http.unix]]")?;
+            writeln!(out, "path = {}", path(socket))?;
+            writeln!(out, "mode = \"{mode:04o}\"")?;
+            if let Some(group) = group {
+                writeln!(out, "group = {}", text(group))?;
+            }
+        }
+        Ok(())
     }
 }
 
