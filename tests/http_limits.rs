@@ -3,14 +3,15 @@
 #[path = "support/http.rs"]
 mod support;
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::{BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{FOREVER, Fake, Running, Script, in_parts};
+use rustix::net::{AddressFamily, SocketType};
+use support::{Client, FOREVER, Fake, Running, Script, in_parts};
 use tachograph::http::{Limits, Part, Place, Server, Settings};
 
 /// A timeout that a test waits for.
@@ -219,6 +220,55 @@ fn a_connection_beyond_the_most_is_told_so() {
     let ended = server.stop();
     assert!(ended.counters["connections_refused"] >= 2);
     assert_eq!(ended.dropped, 0);
+}
+
+/// A connection to this machine from its address in a network, if it has one.
+fn connect_from_the_network(address: SocketAddr) -> Option<TcpStream> {
+    // Nothing is sent: the kernel only says which address it would use.
+    let probe = UdpSocket::bind("0.0.0.0:0").ok()?;
+    probe.connect("192.0.2.1:9").ok()?;
+    let own = probe.local_addr().ok().filter(|own| !own.ip().is_loopback())?;
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).ok()?;
+    rustix::net::bind(&socket, &SocketAddr::new(own.ip(), 0)).ok()?;
+    rustix::net::connect(&socket, &address).ok()?;
+    Some(socket.into())
+}
+
+#[test]
+fn an_address_that_has_its_share_is_told_so_and_this_machine_is_not_counted() {
+    let limits = Limits { connections_per_address_max: 2, ..patient() };
+    let server = Running::with_limits(Fake::parts(&[]), limits);
+    let connect = || {
+        let stream = BufReader::new(connect_from_the_network(server.address)?);
+        Some(Client { stream })
+    };
+    let guests: Option<[Client; 2]> = (|| Some([connect()?, connect()?]))();
+    let Some(mut guests) = guests else {
+        eprintln!("LEFT OUT: this machine has no address of a network that reaches loopback");
+        return;
+    };
+    for guest in &mut guests {
+        assert_eq!(guest.get("/healthz").status, 200);
+    }
+    let mut third = connect().expect("as before");
+    let reply = third.reply();
+    assert_eq!((reply.status, reply.text()), (429, "too many connections from one address\n"));
+    assert_eq!(
+        (reply.header("connection"), reply.header("retry-after")),
+        (Some("close"), Some("1"))
+    );
+    third.is_closed_without_a_word();
+    let mut local: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    for guest in guests.iter_mut().chain(&mut local) {
+        assert_eq!(guest.get("/healthz").status, 200);
+    }
+    drop(guests);
+    eventually("a place becomes free", || {
+        let mut client = connect().expect("as before");
+        client.send("GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n");
+        client.reply().status == 200
+    });
+    assert!(server.stop().counters["connections_refused_per_address"] >= 1);
 }
 
 #[test]
