@@ -1,13 +1,19 @@
 //! The log: to stderr, a line an event, never per tick.
 
+use std::sync::OnceLock;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+
+/// Puts another filter in the place of the one that the log was started with.
+static CHANGE: OnceLock<Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>> =
+    OnceLock::new();
 
 /// Starts to log at `level`, or by a filter as in `tachograph::http=debug,info`.
 pub(crate) fn start(level: &str) -> anyhow::Result<()> {
     use std::io::IsTerminal as _;
     let filter = filter(level).map_err(anyhow::Error::msg)?;
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -15,8 +21,19 @@ pub(crate) fn start(level: &str) -> anyhow::Result<()> {
         // It would be told to stderr, and panic when that has been closed: whoever reads the log
         // may go at any time and must not take the recorder along.
         .log_internal_errors(false)
-        .init();
+        .with_filter_reloading();
+    let handle = log.reload_handle();
+    let change = move |filter| handle.reload(filter).map_err(anyhow::Error::new);
+    // Nobody starts the log twice: it would panic below.
+    let _ = CHANGE.set(Box::new(change));
+    log.init();
     Ok(())
+}
+
+/// Changes the level or the filter of the log that has been started.
+pub(crate) fn change(level: &str) -> anyhow::Result<()> {
+    let filter = filter(level).map_err(anyhow::Error::msg)?;
+    CHANGE.get().map_or(Ok(()), |change| change(filter))
 }
 
 /// Checks what is asked for with `--log`.

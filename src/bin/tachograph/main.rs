@@ -6,7 +6,9 @@ mod cli;
 mod config;
 mod doors;
 mod export;
+mod health;
 mod inspect;
+mod keeper;
 mod log;
 mod moment;
 mod openmetrics;
@@ -17,11 +19,13 @@ mod schedule;
 mod serve;
 mod show;
 mod snapshot;
+mod supervisor;
 mod tail;
 
 use std::process::ExitCode;
 
 use cli::{Command, ServeCommand};
+use config::Source;
 
 fn main() -> ExitCode {
     let (common, command) = match cli::parse(std::env::args_os()) {
@@ -55,10 +59,10 @@ fn story(error: &anyhow::Error) -> String {
 fn run(common: &cli::Common, command: Command) -> anyhow::Result<ExitCode> {
     let done = |()| ExitCode::SUCCESS;
     match command {
-        Command::Run(flags) => serve::run(&config::load(common, flags)?).map(done),
-        Command::Record(flags) => serve::record(&config::load(common, flags.into())?).map(done),
+        Command::Run(flags) => serve::run(&Source::new(common, flags)).map(done),
+        Command::Record(flags) => serve::record(&Source::new(common, flags)).map(done),
         Command::Serve(ServeCommand { serve, file }) => {
-            serve::serve(&config::load(common, serve.into())?, file.as_deref()).map(done)
+            serve::serve(&Source::new(common, serve), file.as_deref()).map(done)
         }
         Command::Snapshot(flags) => snapshot::snapshot(common, &flags).map(done),
         Command::Tail(flags) => {

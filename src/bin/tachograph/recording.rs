@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::config::{Policy, Settings, ThreadSettings};
 use crate::recorder::Recorder;
 
-/// The recorders of all lanes.
+/// The recorders of all lanes. When this goes, whatever the reason, they end and close their rings.
 pub(crate) struct Recording {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -79,14 +79,25 @@ impl Recording {
     }
 
     /// Ends the recorders and waits for them.
-    pub(crate) fn stop(self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        if self.end() { Ok(()) } else { Err(anyhow::anyhow!("a recorder has panicked")) }
+    }
+
+    /// Whether all of them came to their end in order.
+    fn end(&mut self) -> bool {
         self.stop.store(true, Ordering::Release);
-        let mut panicked = false;
-        for thread in self.threads {
+        let mut in_order = true;
+        for thread in self.threads.drain(..) {
             thread.thread().unpark();
-            panicked |= thread.join().is_err();
+            in_order &= thread.join().is_ok();
         }
-        if panicked { Err(anyhow::anyhow!("a recorder has panicked")) } else { Ok(()) }
+        in_order
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod lane;
 mod listen;
+mod live;
 mod show;
 mod watched;
 
@@ -133,9 +134,33 @@ impl TryFrom<String> for Interval {
     }
 }
 
-/// The settings for a command.
-pub(crate) fn load(common: &Common, flags: RunFlags) -> anyhow::Result<Settings> {
-    merge(read(common.config.as_deref())?, common, flags)
+/// Where settings come from: a file that may be written anew, and flags that stay as they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    common: Common,
+    flags: RunFlags,
+}
+
+impl Source {
+    pub(crate) fn new(common: &Common, flags: impl Into<RunFlags>) -> Self {
+        Self { common: common.clone(), flags: flags.into() }
+    }
+
+    /// The settings as they are now.
+    pub(crate) fn load(&self) -> anyhow::Result<Settings> {
+        merge(read(self.common.config.as_deref())?, &self.common, self.flags.clone())
+    }
+
+    /// The settings as they are now, once more. A pipe that has been read is empty by now, which
+    /// would mean all defaults.
+    pub(crate) fn reload(&self) -> anyhow::Result<Settings> {
+        if let Some(path) = &self.common.config
+            && !fs::metadata(path).is_ok_and(|meta| meta.is_file())
+        {
+            bail!("the configuration {} is no file that could be read again", path.display());
+        }
+        self.load()
+    }
 }
 
 /// The directory of the rings as it was asked for, for commands that need no other setting.
@@ -161,7 +186,7 @@ fn choose_ring_dirs(common: &Common, file: Vec<PathBuf>) -> anyhow::Result<Vec<P
 
 /// Checks the settings and shows them, as a configuration file that says the same.
 pub(crate) fn check(common: &Common, flags: RunFlags) -> anyhow::Result<()> {
-    let settings = load(common, flags)?;
+    let settings = Source::new(common, flags).load()?;
     let mut out = std::io::stdout().lock();
     match &common.config {
         Some(path) => writeln!(out, "# {} is sound; with the flags it means", path.display())?,
