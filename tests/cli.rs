@@ -28,6 +28,7 @@ const SERVING: &[&str] = &[
     "--header-timeout",
     "--idle-timeout",
     "--write-timeout",
+    "--access-log",
 ];
 
 fn words(line: &str) -> Ended {

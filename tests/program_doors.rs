@@ -170,3 +170,37 @@ fn systemd_hands_over_a_socket_at_the_first_connection() {
     run.end();
     place.assert_closed_and_clean();
 }
+
+#[test]
+fn access_log_has_a_line_for_each_request_and_none_unless_it_is_wanted() {
+    let place = Place::new();
+    let mut run = place.start("run --interval 100ms --listen 127.0.0.1:0");
+    assert_eq!(run.get("/healthz").status, 200);
+    assert!(!run.end().err.contains("/healthz"));
+
+    let mut run = place.start("run --interval 100ms --listen 127.0.0.1:0 --access-log --log warn");
+    let address = run.address().to_string();
+    let request = |head: &str| ask_tcp(&address, &format!("{head}\r\nConnection: close\r\n\r\n"));
+    request("GET /healthz HTTP/1.1\r\nHost: t\r\nUser-Agent: a \"b\"\u{1b}[31m\tc");
+    request(
+        "GET /healthz?x=1 HTTP/1.1\r\nHost: t\r\nUser-Agent: a \"b\"\tc\r\nAuthorization: Bearer s3",
+    );
+    request("HEAD /nowhere HTTP/1.1\r\nHost: t");
+    let body = "GET /api2/json/version HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\na=b";
+    ask_tcp(&address, body);
+    let ended = run.end();
+    let line = |part: &str| {
+        let line = ended.err.lines().find(|line| line.contains(part));
+        line.unwrap_or_else(|| panic!("no {part}: {}", ended.err)).to_owned()
+    };
+    let first = line("\"GET /healthz?x=1\"");
+    assert!(first.contains(" INFO 127.0.0.1:"), "{first}");
+    assert!(
+        first.contains(" 200 3 bytes in ") && first.ends_with(r#" us "a \"b\"\tc""#),
+        "{first}"
+    );
+    assert!(line("\"HEAD /nowhere\"").contains(" 404 0 bytes in "), "{}", ended.err);
+    assert!(line("\"GET /api2/json/version\"").contains(" 400 "), "{}", ended.err);
+    assert!(!ended.err.contains("s3") && !ended.err.contains('\u{1b}'), "{}", ended.err);
+    assert_eq!(ended.err.matches(" INFO ").count(), 3, "{}", ended.err);
+}

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 
+use super::access::Entry;
 use super::counters::{Counters, count};
 use super::pool::{Buffer, Pool};
 use super::vitals::{Part, Pull};
@@ -32,15 +33,21 @@ pub(crate) struct AnswerBody {
     rest: Option<Rest>,
     receipt: Option<Rc<dyn Receipt>>,
     watch: Rc<Watch>,
+    entry: Option<Box<Entry>>,
 }
 
 impl AnswerBody {
     pub(crate) fn whole(bytes: Buffer, watch: Rc<Watch>) -> AnswerBody {
-        AnswerBody { first: Some(bytes), rest: None, receipt: None, watch }
+        AnswerBody { first: Some(bytes), rest: None, receipt: None, watch, entry: None }
     }
 
     pub(crate) fn in_parts(first: Buffer, rest: Rest, watch: Rc<Watch>) -> AnswerBody {
-        AnswerBody { first: Some(first), rest: Some(rest), receipt: None, watch }
+        AnswerBody { first: Some(first), rest: Some(rest), receipt: None, watch, entry: None }
+    }
+
+    /// Notes what is sent in `entry` of the access log.
+    pub(crate) fn tell(&mut self, entry: Box<Entry>) {
+        self.entry = Some(entry);
     }
 
     /// Says what is to be done once it has been sent.
@@ -55,23 +62,16 @@ impl AnswerBody {
             self.watch.expects(receipt);
         }
     }
-}
 
-impl Body for AnswerBody {
-    type Data = Buffer;
-    type Error = BrokenOff;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Buffer>, BrokenOff>>> {
+    /// The next piece of the answer; an error ends it.
+    fn next(&mut self) -> Option<Result<Buffer, BrokenOff>> {
         if let Some(first) = self.first.take() {
             if self.rest.is_none() {
                 self.ends();
             }
-            return Poll::Ready(Some(Ok(Frame::data(first))));
+            return Some(Ok(first));
         }
-        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let rest = self.rest.as_mut()?;
         let mut buffer = rest.pool.take();
         match caught(&rest.counters, || rest.pull.part(&mut buffer.bytes)) {
             Some(Part::Last) => {
@@ -84,10 +84,30 @@ impl Body for AnswerBody {
             Some(Part::More | Part::Broken) | None => {
                 count(&rest.counters.answers_broken);
                 self.rest = None;
-                return Poll::Ready(Some(Err(BrokenOff)));
+                return Some(Err(BrokenOff));
             }
         }
-        Poll::Ready(Some(Ok(Frame::data(buffer))))
+        Some(Ok(buffer))
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Buffer;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Buffer>, BrokenOff>>> {
+        let next = self.next();
+        if let Some(entry) = &mut self.entry {
+            match &next {
+                Some(Ok(buffer)) => entry.sent(buffer.bytes.len()),
+                Some(Err(BrokenOff)) => entry.broken(),
+                None => {}
+            }
+        }
+        Poll::Ready(next.map(|next| next.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -57,6 +57,7 @@
 //! ```
 
 mod accept;
+mod access;
 mod body;
 mod connection;
 mod content;
@@ -83,6 +84,7 @@ mod socket;
 mod vitals;
 mod watch;
 
+pub use access::ACCESS;
 pub use counters::Counters;
 pub use formatter::Formatter;
 pub use limits::Limits;

@@ -33,6 +33,8 @@ pub struct Settings {
     pub sockets: Vec<UnixPlace>,
     /// The limits.
     pub limits: Limits,
+    /// Whether each request is told as an event of the target [`ACCESS`](super::ACCESS).
+    pub access_log: bool,
 }
 
 /// A front end that holds its places and does not answer yet.
@@ -363,6 +365,7 @@ impl House {
                 cursors,
                 told: RefCell::default(),
                 limits: RefCell::new(Rc::new(limits)),
+                access_log: Cell::new(settings.access_log),
             }),
             guests: RefCell::default(),
             neighbours: RefCell::default(),
@@ -379,6 +382,7 @@ impl House {
         self.protocol.replace(connection::protocol(&limits));
         self.patience.set(Patience::new(&limits));
         self.stock.limits.replace(Rc::new(limits));
+        self.stock.access_log.set(settings.access_log);
     }
 
     /// A place for a connection from `peer`, or what to tell it.

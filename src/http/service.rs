@@ -5,7 +5,7 @@
 //! free to be used once more, and the request's header map becomes the answer's. Neither is
 //! allocated anew while a connection lasts.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io::Write;
@@ -20,6 +20,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use serde_json::json;
 
 use super::accept;
+use super::access::Entry;
 use super::body::{AnswerBody, Rest, caught};
 use super::content::Content;
 use super::counters::{Counters, count};
@@ -61,6 +62,8 @@ pub(crate) struct Stock {
     pub(crate) told: RefCell<Told>,
     /// The limits as they are now; they may be changed while the server runs.
     pub(crate) limits: RefCell<Rc<Limits>>,
+    /// Whether requests are told in the access log.
+    pub(crate) access_log: Cell<bool>,
 }
 
 impl Stock {
@@ -75,7 +78,6 @@ impl Stock {
 pub(crate) struct Service {
     pub(crate) stock: Rc<Stock>,
     pub(crate) watch: Rc<Watch>,
-    #[expect(dead_code, reason = "what is kept about requests comes next")]
     pub(crate) peer: Peer,
 }
 
@@ -86,6 +88,16 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 
     fn call(&self, request: Request<Incoming>) -> Reply {
         count(&self.stock.counters.requests);
+        if !self.stock.access_log.get() {
+            return self.reply(request);
+        }
+        let entry = Entry::of(&request, self.peer);
+        self.reply(request).with_entry(entry)
+    }
+}
+
+impl Service {
+    fn reply(&self, request: Request<Incoming>) -> Reply {
         let (head, body) = request.into_parts();
         let route = Route::of_path(head.uri.path());
         let answer = match route {
@@ -407,6 +419,23 @@ impl Service {
 pub(crate) enum Reply {
     Made(Option<Response<AnswerBody>>),
     Awaited(Pin<Box<dyn Future<Output = Response<AnswerBody>>>>),
+}
+
+impl Reply {
+    /// The same, to be told in the access log when it is gone.
+    fn with_entry(self, entry: Box<Entry>) -> Reply {
+        let noted = |mut response: Response<AnswerBody>, mut entry: Box<Entry>| {
+            entry.answered(response.status());
+            response.body_mut().tell(entry);
+            response
+        };
+        match self {
+            Reply::Made(response) => Reply::Made(response.map(|response| noted(response, entry))),
+            Reply::Awaited(future) => {
+                Reply::Awaited(Box::pin(async move { noted(future.await, entry) }))
+            }
+        }
+    }
 }
 
 impl Future for Reply {

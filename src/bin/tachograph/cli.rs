@@ -145,6 +145,9 @@ pub(crate) struct ServeFlags {
     /// Close a connection whose client takes no byte for so long [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub write_timeout: Option<Duration>,
+    /// Log a line for each request
+    #[arg(long)]
+    pub access_log: bool,
 }
 
 #[derive(Clone, Debug, Default, Args)]

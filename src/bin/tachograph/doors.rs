@@ -40,6 +40,7 @@ pub(crate) fn wanted(settings: &Settings) -> anyhow::Result<http::Settings> {
         listen: settings.places.addresses.clone(),
         sockets: settings.places.sockets.iter().map(socket).collect::<Result<_, _>>()?,
         limits,
+        access_log: settings.access_log,
     })
 }
 

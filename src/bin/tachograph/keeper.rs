@@ -79,7 +79,7 @@ impl<'a> Keeper<'a> {
         if let Some(remote) = &self.remote {
             remote.change(doors::wanted(&new)?)?;
         }
-        log::change(&new.log)?;
+        log::change(&new.log, new.access_log)?;
         let mut settings = self.settings.borrow_mut();
         for name in settings.fixed_differences(&new) {
             warn!("{name} has changed, which needs a restart");

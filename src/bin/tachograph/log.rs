@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use tachograph::http::ACCESS;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -9,10 +10,11 @@ use tracing_subscriber::filter::LevelFilter;
 static CHANGE: OnceLock<Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>> =
     OnceLock::new();
 
-/// Starts to log at `level`, or by a filter as in `tachograph::http=debug,info`.
-pub(crate) fn start(level: &str) -> anyhow::Result<()> {
+/// Starts to log at `level`, or by a filter as in `tachograph::http=debug,info`, and requests too if
+/// these are wanted.
+pub(crate) fn start(level: &str, requests: bool) -> anyhow::Result<()> {
     use std::io::IsTerminal as _;
-    let filter = filter(level).map_err(anyhow::Error::msg)?;
+    let filter = chosen(level, requests)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -31,9 +33,15 @@ pub(crate) fn start(level: &str) -> anyhow::Result<()> {
 }
 
 /// Changes the level or the filter of the log that has been started.
-pub(crate) fn change(level: &str) -> anyhow::Result<()> {
-    let filter = filter(level).map_err(anyhow::Error::msg)?;
+pub(crate) fn change(level: &str, requests: bool) -> anyhow::Result<()> {
+    let filter = chosen(level, requests)?;
     CHANGE.get().map_or(Ok(()), |change| change(filter))
+}
+
+/// The filter of a level. Requests that are wanted are told even where only warnings are.
+fn chosen(level: &str, requests: bool) -> anyhow::Result<EnvFilter> {
+    let level = if requests { format!("{level},{ACCESS}=info") } else { level.to_owned() };
+    filter(&level).map_err(anyhow::Error::msg)
 }
 
 /// Checks what is asked for with `--log`.

@@ -30,7 +30,7 @@ const CURSORS: &str = "cursors.json";
 /// Records and serves in one process.
 pub(crate) fn run(source: &Source) -> anyhow::Result<()> {
     let settings = source.load()?;
-    crate::log::start(&settings.log)?;
+    crate::log::start(&settings.log, settings.access_log)?;
     // The address first: a port that is taken should not cost the running recorder its ring.
     let mut server = doors::bind(&settings)?;
     until_told(async |told| {
@@ -55,7 +55,7 @@ pub(crate) fn run(source: &Source) -> anyhow::Result<()> {
 /// Records only.
 pub(crate) fn record(source: &Source) -> anyhow::Result<()> {
     let settings = source.load()?;
-    crate::log::start(&settings.log)?;
+    crate::log::start(&settings.log, settings.access_log)?;
     until_told(async |told| {
         let recorders = Recording::prepare(&settings)?;
         let health = Health::of(readers(&settings, &recorders)?, None);
@@ -70,7 +70,7 @@ pub(crate) fn record(source: &Source) -> anyhow::Result<()> {
 /// Serves a ring that another process records, now or later, or one that was saved as `file`.
 pub(crate) fn serve(source: &Source, file: Option<&Path>) -> anyhow::Result<()> {
     let settings = source.load()?;
-    crate::log::start(&settings.log)?;
+    crate::log::start(&settings.log, settings.access_log)?;
     let saved = file.map(SavedVitals::open).transpose()?;
     if let Some(file) = file {
         info!("serving what was saved as {}", file.display());

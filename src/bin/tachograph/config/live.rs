@@ -14,6 +14,7 @@ impl Settings {
         self.places = new.places;
         self.insecure_listen = new.insecure_listen;
         self.limits = new.limits;
+        self.access_log = new.access_log;
     }
 
     /// The names of what is different in `new` and needs a restart, as in the configuration.

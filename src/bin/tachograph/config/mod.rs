@@ -56,6 +56,7 @@ pub(crate) struct Settings {
     pub places: Places,
     pub insecure_listen: bool,
     pub limits: Limits,
+    pub access_log: bool,
 }
 
 /// The configuration file.
@@ -106,6 +107,7 @@ struct Http {
     points_max: Option<u64>,
     streams_max: Option<usize>,
     grace: Option<Span>,
+    access_log: Option<bool>,
 }
 
 /// A duration in the file, written as on the command line.
@@ -269,6 +271,7 @@ pub(crate) fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Res
     )?;
     let insecure_listen = serve.insecure_listen || file.http.insecure_listen.unwrap_or(false);
     let limits = limits(&serve, &file.http)?;
+    let access_log = serve.access_log || file.http.access_log.unwrap_or(false);
     let places = Places::of(&serve.listen, file.http.listen, file.http.unix)?;
     check_open(&places.addresses, insecure_listen)?;
     let log = common.log.clone().or(file.log).unwrap_or_else(|| LOG_DEFAULT.to_owned());
@@ -284,6 +287,7 @@ pub(crate) fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Res
         places,
         insecure_listen,
         limits,
+        access_log,
     })
 }
 
@@ -459,7 +463,7 @@ mod tests {
                     connections_max = 3\nconnections_per_address_max = 2\n\
                     header_bytes_max = 2000\nheader_timeout = '1s'\nidle_timeout = '120s'\n\
                     write_timeout = '3ms'\nbody_bytes_max = 5000\npoints_max = 6000\n\
-                    streams_max = 0\ngrace = '7s'\n\
+                    streams_max = 0\ngrace = '7s'\naccess_log = true\n\
                     [[http.unix]]\npath = '/run/a b'\nmode = '0600'\ngroup = 'adm'\n\
                     [[http.unix]]\npath = '/run/c'\nmode = '0666'\n";
         let shown = |text: &str| {

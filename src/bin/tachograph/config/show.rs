@@ -59,6 +59,7 @@ impl Settings {
         writeln!(out, "points_max = {}", limits.points_max)?;
         writeln!(out, "streams_max = {}", limits.streams_max)?;
         writeln!(out, "grace = \"{:?}\"", limits.grace)?;
+        writeln!(out, "access_log = {}", self.access_log)?;
         for UnixSettings { path: socket, mode, group } in &places.sockets {
             writeln!(out, "\n[[http.unix]]")?;
             writeln!(out, "path = {}", path(socket))?;
