@@ -29,9 +29,9 @@ macro_rules! counters {
 counters! {
     /// Connections taken from the kernel, the refused ones included.
     connections_accepted,
-    /// Connections answered 503 or closed because `connections_max` were open.
+    /// Connections answered 503 and closed because `connections_max` were open.
     connections_refused,
-    /// Connections answered 429 or closed because `connections_per_address_max` were open from
+    /// Connections answered 429 and closed because `connections_per_address_max` were open from
     /// where they came.
     connections_refused_per_address,
     /// Errors of `accept`, each followed by a pause.

@@ -20,7 +20,8 @@ pub const BUFFERS_POOLED: usize = 16;
 /// A buffer that a part has grown beyond this is given back to the allocator, not to the pool.
 pub const BUFFER_BYTES_POOLED: usize = 2 * PART_BYTES;
 
-/// Refused connections that are being told so at one time; others are closed without a word.
+/// Refused connections that are heard out at one time, so that what they still send resets nothing.
+/// Others are told as well, and closed at once.
 pub const REFUSALS_MAX: usize = 32;
 
 /// How long a connection that we have finished with may still send before it is closed.

@@ -9,7 +9,9 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_reuseaddr;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
@@ -97,7 +99,7 @@ impl Listener {
     /// [`BindError`] if it cannot be had.
     pub fn tcp(address: SocketAddr) -> Result<Listener, BindError> {
         let failed = |cause| BindError { place: Place::Tcp(address), cause };
-        Listener::over_tcp(TcpListener::bind(address).map_err(failed)?).map_err(failed)
+        make_tcp(address).and_then(Listener::over_tcp).map_err(failed)
     }
 
     /// Listens on a name in the file system.
@@ -217,6 +219,17 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((meta.dev(), meta.ino()))
 }
 
+// As the standard library does it, but for the backlog: its 128 are few where hundreds of pollers
+// connect at the same moment, and a kernel that has no room lets them wait for a second.
+fn make_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = stream_socket(family)?;
+    set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
 // Until `listen` is called whoever connects is refused. So between `bind`, which makes the file with
 // what the umask leaves of all rights, and the right mode nobody gets in, and the umask, which all
 // threads of a process share, stays as it is.
@@ -225,7 +238,7 @@ fn make_unix(asked: &UnixPlace) -> io::Result<UnixListener> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the name is too long"))?;
     check_parent(&asked.path)?;
     remove_stale(&asked.path, &address)?;
-    let socket = unix_stream()?;
+    let socket = stream_socket(AddressFamily::UNIX)?;
     bind(&socket, &address)?;
     let allowed = allow(asked).and_then(|()| Ok(listen(&socket, BACKLOG)?));
     if let Err(error) = allowed {
@@ -235,9 +248,9 @@ fn make_unix(asked: &UnixPlace) -> io::Result<UnixListener> {
     Ok(socket.into())
 }
 
-fn unix_stream() -> io::Result<rustix::fd::OwnedFd> {
+fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
+    Ok(socket_with(family, SocketType::STREAM, flags, None)?)
 }
 
 /// Gives a socket's file the mode and the group that are asked for.
@@ -279,7 +292,7 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
     // It does not wait: whoever listens and takes nothing for now is there as well.
-    match connect(&unix_stream()?, address) {
+    match connect(&stream_socket(AddressFamily::UNIX)?, address) {
         Err(Errno::CONNREFUSED) => fs::remove_file(path),
         Ok(()) | Err(Errno::AGAIN) => {
             Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"))

@@ -480,6 +480,8 @@ async fn admit(listener: Admission, house: Rc<House>) {
                 if house.refusals.get() < REFUSALS_MAX {
                     house.refusals.set(house.refusals.get() + 1);
                     spawn_local(refuse(Rc::clone(&house), socket, refusal));
+                } else {
+                    socket.tell_at_once(refusal);
                 }
             }
         }

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -22,6 +24,16 @@ impl Socket {
         if let Socket::Tcp(socket) = self {
             let _ = socket.set_nodelay(true);
         }
+    }
+
+    /// Sends what a socket that has sent nothing before has room for, and does not look what comes
+    /// of it.
+    pub(crate) fn tell_at_once(&self, bytes: &[u8]) {
+        let socket = match self {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
+        };
+        let _ = send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 
     /// Lets the end of the connection be a reset. A socket in the file system knows none: what its
