@@ -204,3 +204,25 @@ fn access_log_has_a_line_for_each_request_and_none_unless_it_is_wanted() {
     assert!(!ended.err.contains("s3") && !ended.err.contains('\u{1b}'), "{}", ended.err);
     assert_eq!(ended.err.matches(" INFO ").count(), 3, "{}", ended.err);
 }
+
+/// With few descriptors and many connections, the sampler would have been the one to find none left.
+#[test]
+fn process_of_few_descriptors_takes_fewer_connections_and_says_so() {
+    let place = Place::new();
+    let command = place.command("run --interval 100ms --listen 127.0.0.1:0");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 300; exec \"$@\"", "sh"]);
+    shell.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    let mut run = Program::start(shell.env_remove("XDG_RUNTIME_DIR").env_remove("RUST_LOG"));
+    let address = run.address();
+    let told = "connections_max is 22 and not 512: the process may have 300 descriptors";
+    assert!(run.err().contains(told), "{}", run.err());
+    let guests: Vec<_> =
+        (0..40).map(|_| TcpStream::connect(address).expect("it listens")).collect();
+    eventually("a refusal", || (run.get("/healthz").status == 503).then_some(()));
+    drop(guests);
+    run.full_pull();
+    assert!(!run.err().contains("could not be accepted"), "{}", run.err());
+    run.end();
+    place.assert_closed_and_clean();
+}
