@@ -12,6 +12,9 @@
 //! | `GET /healthz` | `ok`, for as long as the process answers at all |
 //! | `GET /readyz` | `ready`, or 503 and why the newest record is not fresh |
 //!
+//! A [`Server`] listens on addresses of the network and on sockets in the file system, or takes what
+//! comes to listeners that it is given; a [`Remote`] changes its places and limits while it runs.
+//!
 //! `HEAD` gives the same header. The shapes of the two formatters, their parameters and their way of
 //! refusing are those of Proxmox Backup Server.
 //!

@@ -117,7 +117,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If a listener cannot be registered with the runtime; nothing was answered then.
+    /// If a listener cannot be registered with the runtime; nothing was answered then. And if the task
+    /// of a listener has panicked: nobody would be let in by it any more, so the server ends.
     pub async fn run(
         self,
         vitals: Rc<dyn Vitals>,
@@ -136,17 +137,20 @@ impl Server {
         let cursors = Cursors::kept_in(cursors);
         let counters = Rc::clone(&desk.counters);
         let house = House::new(vitals, &desk.settings.borrow(), Rc::clone(&counters), cursors);
-        let begun = desk.begin(&house);
-        if begun.is_ok() {
+        let mut outcome = desk.begin(&house);
+        if outcome.is_ok() {
             tokio::select! {
                 biased;
                 () = shutdown => {}
+                () = house.broken.notified() => {
+                    outcome = Err(io::Error::other("a listener has panicked; this is a defect"));
+                }
                 () = desk.follow(&house) => {}
                 () = sweep(&house) => {}
             }
         }
         desk.close().await;
-        begun?;
+        outcome?;
         house.stopping.set(true);
         house.each_guest(Watch::wake);
         let _ = timeout(house.stock.limits().grace, house.emptied()).await;
@@ -344,6 +348,8 @@ struct House {
     stopping: Cell<bool>,
     /// The first guest has come, or one has left.
     changed: Notify,
+    /// The task of a listener has panicked.
+    broken: Notify,
 }
 
 impl House {
@@ -373,6 +379,7 @@ impl House {
             refusals: Cell::new(0),
             stopping: Cell::new(false),
             changed: Notify::new(),
+            broken: Notify::new(),
         })
     }
 
@@ -457,8 +464,21 @@ impl Drop for Guest {
     }
 }
 
+/// Tells the house when the task that holds it panics, which the runtime tells nobody.
+struct Alarm(Rc<House>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            count(&self.0.stock.counters.panics);
+            self.0.broken.notify_one();
+        }
+    }
+}
+
 /// Takes what comes to one listener.
 async fn admit(listener: Admission, house: Rc<House>) {
+    let _alarm = Alarm(Rc::clone(&house));
     let counters = &house.stock.counters;
     loop {
         let (socket, peer) = match listener.accept().await {
@@ -545,6 +565,28 @@ mod tests {
         assert_eq!(house.open.get(), 0);
         assert!(house.guests.borrow().iter().all(Option::is_none));
         assert_eq!(house.guests.borrow().len(), 2);
+    }
+
+    #[test]
+    fn listener_that_panics_is_noticed_and_one_that_ends_is_not() {
+        let house =
+            House::new(Rc::new(Nothing), &Settings::default(), Rc::default(), Rc::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let hold = async |panics: bool| {
+            let alarm = Alarm(Rc::clone(&house));
+            let task = spawn_local(async move {
+                let _alarm = alarm;
+                assert!(!panics, "on purpose");
+            });
+            let _ = task.await;
+        };
+        LocalSet::new().block_on(&runtime, async {
+            hold(false).await;
+            assert_eq!(house.stock.counters.panics.get(), 0);
+            hold(true).await;
+            house.broken.notified().await;
+            assert_eq!(house.stock.counters.panics.get(), 1);
+        });
     }
 
     #[test]
