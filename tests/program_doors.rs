@@ -61,7 +61,7 @@ fn all_doors_lead_to_the_same_answers_and_close_with_the_program() {
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         assert!(answer.contains("\"metric\":\"mem_total\""), "{answer}");
         let paste = format!("curl --unix-socket '{}' 'http://localhost/api2/", path.display());
-        assert!(run.out().contains(&paste), "{}", run.out());
+        eventually(&paste, || run.out().contains(&paste).then_some(()));
     }
     assert_eq!(run.out().matches("listening on 127.0.0.").count(), 2);
     // A second one does not take the socket of a program that is there.
@@ -216,11 +216,12 @@ fn process_of_few_descriptors_takes_fewer_connections_and_says_so() {
     let mut run = Program::start(shell.env_remove("XDG_RUNTIME_DIR").env_remove("RUST_LOG"));
     let address = run.address();
     let told = "connections_max is 22 and not 512: the process may have 300 descriptors";
-    assert!(run.err().contains(told), "{}", run.err());
+    eventually(told, || run.err().contains(told).then_some(()));
     let guests: Vec<_> =
         (0..40).map(|_| TcpStream::connect(address).expect("it listens")).collect();
     eventually("a refusal", || (run.get("/healthz").status == 503).then_some(()));
     drop(guests);
+    eventually("room", || (run.get("/healthz").status == 200).then_some(()));
     run.full_pull();
     assert!(!run.err().contains("could not be accepted"), "{}", run.err());
     run.end();

@@ -264,12 +264,15 @@ fn ask(stream: &mut BufReader<TcpStream>) -> String {
 fn sighup_changes_doors_limits_and_log_and_keeps_connections() {
     let socket = |place: &Place| place.path().join("http.sock");
     let mut it = Configured::start("[http]\nlisten = ['127.0.0.1:0', '127.0.0.2:0']");
-    let out = it.run.out();
-    let addresses: Vec<_> = out
-        .lines()
-        .filter_map(|line| line.strip_prefix("listening on ")?.strip_suffix("; try"))
-        .collect();
-    let [stays, goes] = addresses[..] else { panic!("{out}") };
+    let [stays, goes] = &*eventually("two addresses", || {
+        let out = it.run.out();
+        let of =
+            |line: &str| Some(line.strip_prefix("listening on ")?.strip_suffix("; try")?.into());
+        let addresses: Vec<String> = out.lines().filter_map(of).collect();
+        (addresses.len() == 2).then_some(addresses)
+    }) else {
+        unreachable!("there are two")
+    };
     let (mut of_stays, mut of_goes) = (connect(stays), connect(goes));
     assert_eq!(
         (ask(&mut of_stays), ask(&mut of_goes)),
@@ -296,7 +299,8 @@ fn sighup_changes_doors_limits_and_log_and_keeps_connections() {
         fourth.read_line(&mut line).ok()?;
         line.starts_with("HTTP/1.1 503 ").then_some(())
     });
-    assert!(it.run.err().contains(&format!("listening on {stays}, unix:")), "{}", it.run.err());
+    let told = format!("listening on {stays}, unix:");
+    eventually(&told, || it.run.err().contains(&told).then_some(()));
     drop(of_goes);
     eventually("a line of the debug log", || {
         connect(stays).get_mut().write_all(b"no HTTP\r\n\r\n").ok()?;
@@ -328,8 +332,11 @@ fn sighup_keeps_everything_when_the_configuration_is_broken() {
         assert!(status.contains("CONFIGURATION REFUSED: ") && status.contains(says), "{status}");
         assert_eq!(ask(&mut stream), "HTTP/1.1 200 OK");
         assert_eq!(ask(&mut connect(&address)), "HTTP/1.1 200 OK");
-        let told = it.run.err().lines().filter(|line| line.contains("all stays as it was")).count();
-        assert!(told > 0, "{}", it.run.err());
+        eventually("that the log says so too", || {
+            let err = it.run.err();
+            let mut lines = err.lines().filter(|line| line.contains("all stays as it was"));
+            lines.any(|line| line.contains(says)).then_some(())
+        });
     }
     let status = it.reads("[http]\nlisten = ['127.0.0.1:0']");
     assert!(!status.contains("REFUSED"), "{status}");

@@ -48,7 +48,8 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Tcp(address) => write!(f, "{address}"),
-            Place::Unix(path) => write!(f, "unix:{}", path.display()),
+            // It may have any character in it, and stands in lines of a log.
+            Place::Unix(path) => write!(f, "unix:{}", path.to_string_lossy().escape_debug()),
         }
     }
 }

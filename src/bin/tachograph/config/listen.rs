@@ -123,10 +123,10 @@ impl Places {
         }
         for (index, UnixSettings { path, .. }) in self.sockets.iter().enumerate() {
             if !path.is_absolute() {
-                bail!("the path {} of a socket is not absolute", path.display());
+                bail!("the path {path:?} of a socket is not absolute");
             }
             if self.sockets[..index].iter().any(|other| other.path == *path) {
-                bail!("there are two sockets {}", path.display());
+                bail!("there are two sockets {path:?}");
             }
         }
         Ok(())
