@@ -113,6 +113,15 @@ fn thousands_who_connect_and_leave_cost_no_tick_and_no_other_client_its_answer()
         own["ticks_missed"]
     );
     assert_eq!(own["ticks_missed"], 0);
+    // Every one of them was counted once, by what became of it.
+    let reply = run.get("/metrics");
+    let count = |name: &str| {
+        let start = format!("tachograph_http_{name}_total ");
+        let line = reply.text().lines().find_map(|line| line.strip_prefix(&start));
+        line.unwrap_or_else(|| panic!("no {name}")).parse::<usize>().expect("a number")
+    };
+    assert_eq!(count("connections_refused") + count("header_timeouts"), crowd);
+    assert!(count("connections_accepted") > crowd && count("connections_refused") >= told);
     // Whoever comes next finds room.
     assert_eq!(run.get("/healthz").status, 200);
     run.end();
