@@ -91,7 +91,7 @@ catalog! {
         "forks" Counter Count U64, "node_forks_total", "Total number of forks.";
         "procs_running" Gauge Count U64, "node_procs_running", "Number of processes in runnable state.";
         "procs_blocked" Gauge Count U64, "node_procs_blocked", "Number of processes blocked waiting for I/O to complete.";
-        "boot_time_seconds" Gauge Seconds U64, "node_boot_time_seconds", "When the machine started, in seconds since 1970.";
+        "boot_time_seconds" Gauge Seconds U64, "node_boot_time_seconds", "Node boot time, in unixtime.";
         "uname_sysname=*" Gauge Flag U64, "tachograph_uname_sysname_info", "1 while the kernel is called this.";
         "uname_release=*" Gauge Flag U64, "tachograph_uname_release_info", "Labeled system information as provided by the uname system call.";
         "uname_version=*" Gauge Flag U64, "tachograph_uname_version_info", "1 while the kernel says that it was built so.";
@@ -108,12 +108,12 @@ catalog! {
         "meminfo_*_bytes" Gauge Bytes U64, "node_memory_*_bytes", "Memory information field *_bytes.";
         "meminfo_*" Gauge Count U64, "node_memory_*", "Memory information field *.";
         "vmstat_*" Counter Count U64, "node_vmstat_*", "/proc/vmstat information field *.";
-        "pressure_cpu_some_us" Counter Microseconds U64, "node_pressure_cpu_waiting_seconds_total", "Total time in seconds that processes have waited for CPU time.";
-        "pressure_cpu_full_us" Counter Microseconds U64, "node_pressure_cpu_stalled_seconds_total", "Total time in seconds no process could make progress for lack of CPU time.";
-        "pressure_memory_some_us" Counter Microseconds U64, "node_pressure_memory_waiting_seconds_total", "Total time in seconds that processes have waited for memory.";
-        "pressure_memory_full_us" Counter Microseconds U64, "node_pressure_memory_stalled_seconds_total", "Total time in seconds no process could make progress due to memory congestion.";
-        "pressure_io_some_us" Counter Microseconds U64, "node_pressure_io_waiting_seconds_total", "Total time in seconds that processes have waited due to IO congestion.";
-        "pressure_io_full_us" Counter Microseconds U64, "node_pressure_io_stalled_seconds_total", "Total time in seconds no process could make progress due to IO congestion.";
+        "pressure_cpu_some_us" Counter Microseconds U64, "node_pressure_cpu_waiting_seconds_total", "Total time in seconds that processes have waited for CPU time";
+        "pressure_cpu_full_us" Counter Microseconds U64, "node_pressure_cpu_stalled_seconds_total", "Total time in seconds no process could make progress for lack of CPU time";
+        "pressure_memory_some_us" Counter Microseconds U64, "node_pressure_memory_waiting_seconds_total", "Total time in seconds that processes have waited for memory";
+        "pressure_memory_full_us" Counter Microseconds U64, "node_pressure_memory_stalled_seconds_total", "Total time in seconds no process could make progress due to memory congestion";
+        "pressure_io_some_us" Counter Microseconds U64, "node_pressure_io_waiting_seconds_total", "Total time in seconds that processes have waited due to IO congestion";
+        "pressure_io_full_us" Counter Microseconds U64, "node_pressure_io_stalled_seconds_total", "Total time in seconds no process could make progress due to IO congestion";
         "pressure_*_avg10_percent" Gauge Percent F64, "tachograph_pressure_*_avg10_ratio", "Share of the last 10 s in which tasks were held up, by resource and by some or all of them.";
         "pressure_*_avg60_percent" Gauge Percent F64, "tachograph_pressure_*_avg60_ratio", "Share of the last 60 s in which tasks were held up, by resource and by some or all of them.";
         "pressure_*_avg300_percent" Gauge Percent F64, "tachograph_pressure_*_avg300_ratio", "Share of the last 300 s in which tasks were held up, by resource and by some or all of them.";
@@ -127,13 +127,17 @@ catalog! {
         "cpu_nice_us" Counter Microseconds U64, "tachograph_cpu_usage_nice_seconds_total", "CPU time of all CPUs in user mode at low priority; part of user.";
         "cpu_force_idle_us" Counter Microseconds U64, "tachograph_cpu_force_idle_seconds_total", "Time that CPUs were kept idle so as not to share a core with a task that does not trust theirs.";
         "netstat_Tcp_CurrEstab" Gauge Count U64, "node_netstat_Tcp_CurrEstab", "Statistic TcpCurrEstab.";
-        "netstat_Ip_Forwarding" Gauge Count U64, "node_netstat_Ip_Forwarding", "Statistic IpForwarding: 1 forwards, 2 does not.";
+        "netstat_Ip_Forwarding" Gauge Count U64, "node_netstat_Ip_Forwarding", "Statistic IpForwarding.";
         "netstat_*Octets" Counter Bytes U64, "node_netstat_*Octets", "Statistic *Octets.";
         "netstat_*" Counter Count U64, "node_netstat_*", "Statistic *.";
         "sockstat_sockets_used" Gauge Count U64, "node_sockstat_sockets_used", "Number of IPv4 sockets in use.";
         "sockstat_*_mem_bytes" Gauge Bytes U64, "node_sockstat_*_mem_bytes", "Number of * sockets in state mem_bytes.";
         "sockstat_*_mem" Gauge Pages U64, "node_sockstat_*_mem", "Number of * sockets in state mem.";
         "sockstat_*_memory" Gauge Bytes U64, "node_sockstat_*_memory", "Number of * sockets in state memory.";
+        "sockstat_*_inuse" Gauge Count U64, "node_sockstat_*_inuse", "Number of * sockets in state inuse.";
+        "sockstat_*_orphan" Gauge Count U64, "node_sockstat_*_orphan", "Number of * sockets in state orphan.";
+        "sockstat_*_tw" Gauge Count U64, "node_sockstat_*_tw", "Number of * sockets in state tw.";
+        "sockstat_*_alloc" Gauge Count U64, "node_sockstat_*_alloc", "Number of * sockets in state alloc.";
         "sockstat_*" Gauge Count U64, "node_sockstat_*", "Sockets by protocol and state: *.";
     }
     Cpu {

@@ -2,7 +2,7 @@
 
 use super::collector;
 use super::scale::Scale;
-use crate::record::{Class, Kind, Series, metric};
+use crate::record::{Class, Kind, Metric, Series, metric};
 
 /// What relates the values of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,12 +82,21 @@ pub(super) fn of_lane(series: &Series, infos: &Infos<'_>) -> Option<Named> {
     let is_stored = line.family.contains("_sectors_");
     Some(Named {
         kind: type_of(*kind, &family),
-        help: line.help.replace('*', field),
+        help: help(line, field),
         labels: labels.text(),
         scale: if is_stored { Scale::as_stored(*repr) } else { Scale::to_base(*unit, *repr) },
         collector: collector::of_family(&family),
         family,
     })
+}
+
+/// What the family of a line is, with what stands for the `*` of the metric's name.
+fn help(line: &Metric, field: &str) -> String {
+    if line.name.starts_with("netstat_") {
+        // There a protocol and its statistic are one word.
+        return line.help.replace('*', &field.replacen('_', "", 1));
+    }
+    line.help.replace('*', field)
 }
 
 /// A series of an application's ring: in its own words, as it is stored.
@@ -297,6 +306,20 @@ mod tests {
     fn sample(object: &str, name: &str) -> String {
         let Named { family, labels, .. } = named(object, name).expect("it is a sample");
         family + &labels
+    }
+
+    #[test]
+    fn help_is_what_node_exporter_says() {
+        for (object, name, expected) in [
+            ("host", "netstat_TcpExt_ListenDrops", "Statistic TcpExtListenDrops."),
+            ("host", "netstat_IpExt_InOctets", "Statistic IpExtInOctets."),
+            ("host", "netstat_Ip_Forwarding", "Statistic IpForwarding."),
+            ("host", "sockstat_TCP_tw", "Number of TCP sockets in state tw."),
+            ("host", "sockstat_UDP6_inuse", "Number of UDP6 sockets in state inuse."),
+            ("host", "boot_time_seconds", "Node boot time, in unixtime."),
+        ] {
+            assert_eq!(named(object, name).expect("it is a sample").help, expected);
+        }
     }
 
     #[test]
