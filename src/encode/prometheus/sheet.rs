@@ -87,6 +87,14 @@ impl Drafts {
         });
         draft.samples[place].2.push(stretch);
     }
+
+    /// What OpenMetrics calls the counter `family`: its name without the end. There must be no other
+    /// family of that name, nor of the one that the time of a counter's beginning would have.
+    fn open_counter<'a>(&self, family: &'a str) -> Option<&'a str> {
+        let name = family.strip_suffix("_total")?;
+        let is_taken = |name: &str| self.0.contains_key(name);
+        (!is_taken(name) && !is_taken(&format!("{name}_created"))).then_some(name)
+    }
 }
 
 impl Sheet {
@@ -127,23 +135,23 @@ impl Sheet {
         let (mut text, mut families) = (String::new(), Vec::new());
         let (mut samples, mut stretches) = (Vec::new(), Vec::new());
         let piece = |text: &String, at: usize| Piece { at, len: text.len() - at };
-        for (family, draft) in drafts.0 {
+        for (family, draft) in &drafts.0 {
             let at = text.len();
-            push_text_head(&mut text, &family, &draft);
+            push_text_head(&mut text, family, draft);
             let text_head = piece(&text, at);
             let at = text.len();
-            push_open_head(&mut text, &family, &draft);
+            push_open_head(&mut text, (family, drafts.open_counter(family)), draft);
             let open_head = piece(&text, at);
             let first = samples.len();
-            for (labels, scale, lifetimes) in draft.samples {
+            for (labels, scale, lifetimes) in &draft.samples {
                 let at = text.len();
-                text.push_str(&family);
-                text.push_str(&labels);
+                text.push_str(family);
+                text.push_str(labels);
                 text.push(' ');
                 let from = stretches.len();
                 stretches.extend(lifetimes);
                 let stretches = from..stretches.len();
-                samples.push(Sample { name: piece(&text, at), scale, stretches });
+                samples.push(Sample { name: piece(&text, at), scale: *scale, stretches });
             }
             let samples = first..samples.len();
             let collector = draft.collector;
@@ -231,11 +239,11 @@ fn push_text_head(text: &mut String, family: &str, draft: &Draft) {
     }
 }
 
-fn push_open_head(text: &mut String, family: &str, draft: &Draft) {
-    let (name, kind) = match draft.kind {
-        Type::Counter => (family.strip_suffix("_total").unwrap_or(family), "counter"),
-        Type::Gauge => (family, "gauge"),
-        Type::Untyped => (family, "unknown"),
+fn push_open_head(text: &mut String, (family, counter): (&str, Option<&str>), draft: &Draft) {
+    let (name, kind) = match (draft.kind, counter) {
+        (Type::Counter, Some(counter)) => (counter, "counter"),
+        (Type::Gauge, _) => (family, "gauge"),
+        (Type::Counter | Type::Untyped, _) => (family, "unknown"),
     };
     for piece in ["# TYPE ", name, " ", kind, "\n"] {
         text.push_str(piece);
@@ -307,5 +315,49 @@ impl Sheets {
             self.directory.update(ring);
             (self.living, self.all) = (None, None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Kind, Repr, Series, Unit};
+
+    fn entry(metric: &str, kind: Kind) -> Entry {
+        let (unit, repr) = (Unit::Count, Repr::U64);
+        let series = Series { object: "shop".into(), metric: metric.into(), kind, unit, repr };
+        Entry { series, column: 0, first: 1, last: u64::MAX }
+    }
+
+    /// The lines of `# TYPE` in OpenMetrics.
+    fn open_types(entries: &[Entry]) -> Vec<String> {
+        let entries: Vec<_> = entries.iter().collect();
+        let sheet = Sheet::of("shop", RingKind::Application, &entries, |_| true);
+        let types = sheet.families.iter().map(|family| {
+            let Piece { at, len } = family.head(Exposition::OpenMetrics);
+            let head = std::str::from_utf8(&sheet.text[at..at + len]).expect("UTF-8");
+            head.lines().next().expect("a line").to_owned()
+        });
+        types.collect()
+    }
+
+    #[test]
+    fn counters_that_would_take_the_name_of_another_family_are_of_unknown_type() {
+        // A scrape in which a family is there twice is refused as a whole.
+        let entries = [
+            entry("guests", Kind::Gauge),
+            entry("guests_total", Kind::Counter),
+            entry("meals_created", Kind::Gauge),
+            entry("meals_total", Kind::Counter),
+            entry("sold_total", Kind::Counter),
+        ];
+        let expected = [
+            "# TYPE shop_guests gauge",
+            "# TYPE shop_guests_total unknown",
+            "# TYPE shop_meals_created gauge",
+            "# TYPE shop_meals_total unknown",
+            "# TYPE shop_sold counter",
+        ];
+        assert_eq!(open_types(&entries), expected);
     }
 }
