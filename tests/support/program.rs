@@ -22,7 +22,7 @@ mod http;
 #[path = "scratch.rs"]
 mod scratch;
 
-use http::{Client, Reply};
+pub(crate) use http::{Client, Reply};
 use scratch::Scratch;
 
 /// Longer than anything here takes on a machine that is busy with other things.
