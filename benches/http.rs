@@ -7,9 +7,7 @@
 //! and to the other in turns, over connections that are kept; what is compared is the CPU time of
 //! the server's thread, as the kernel counts it, the kernel's own work for the socket included.
 //!
-//! Client and servers share one CPU. On several, what a request costs depends on where the scheduler
-//! has put each thread: to be woken on another CPU that sleeps takes three times what the answer
-//! takes, and one server may be lucky where the other is not.
+//! Client and servers share one CPU.
 //!
 //! With one connection the server sleeps after each request, and part of its time is the kernel's for
 //! that. With sixteen, that share is gone, and the difference shows.
@@ -31,7 +29,8 @@ use std::{fs, sync::mpsc, thread};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use tachograph::http::{RingVitals, Server, Settings};
@@ -46,8 +45,10 @@ mod host;
 mod judge;
 #[path = "support/machine.rs"]
 mod machine;
+#[path = "support/one_cpu.rs"]
+mod one_cpu;
 
-use client::Client;
+use client::{Client, Reply};
 use host::Host;
 use judge::{Goal, judge};
 
@@ -56,6 +57,10 @@ const ROUNDS: usize = 15;
 const GENERATIONS: usize = 180;
 const NEWEST: &str = "/api2/json/status/metrics";
 const HISTORY: &str = "/api2/json/status/metrics?history=1";
+const SCRAPE: &str = "/metrics";
+/// Of a scrape, at least this share of the requests that the other answers in a time, while nothing
+/// but the server's thread bounds them.
+const THROUGHPUT_GOAL: f64 = 0.8;
 
 thread_local! {
     /// Which of [`ALLOCATIONS`] this thread counts in.
@@ -181,26 +186,47 @@ impl Body for Whole {
     }
 }
 
-/// Gives out `newest`, or `history` to a request that has a query.
-async fn prebuilt(newest: Bytes, history: Bytes, tell: mpsc::Sender<SocketAddr>) {
+/// An answer as the front end gave it once.
+#[derive(Clone)]
+struct Prebuilt {
+    target: &'static str,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+impl Prebuilt {
+    /// hyper itself adds what is not taken over.
+    fn of(target: &'static str, reply: Reply) -> Self {
+        let hypers = [header::DATE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+        let headers = reply.headers.iter().map(|(name, value)| {
+            let name = HeaderName::try_from(name).expect("a name that was sent");
+            (name, HeaderValue::from_str(value).expect("a value that was sent"))
+        });
+        let headers = headers.filter(|(name, _)| !hypers.contains(name)).collect();
+        Self { target, headers, body: reply.body.into() }
+    }
+
+    fn response(&self) -> Response<Whole> {
+        let mut response = Response::new(Whole(Some(self.body.clone())));
+        response.headers_mut().extend(self.headers.iter().cloned());
+        response
+    }
+}
+
+/// Gives out the one of `answers` that is asked for.
+async fn prebuilt(answers: Vec<Prebuilt>, tell: mpsc::Sender<SocketAddr>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     tell.send(listener.local_addr().expect("an address")).expect("somebody listens");
+    let answers = Rc::new(answers);
     let serve = async {
         loop {
             let (socket, _) = listener.accept().await.expect("a connection");
             socket.set_nodelay(true).expect("a socket");
-            let (newest, history) = (newest.clone(), history.clone());
+            let answers = Rc::clone(&answers);
             let answer = move |request: Request<Incoming>| {
-                let body = if request.uri().query().is_some() { &history } else { &newest };
-                let mut response = Response::new(Whole(Some(body.clone())));
-                let headers = response.headers_mut();
-                for (name, value) in [
-                    (header::CONTENT_TYPE, "application/json;charset=UTF-8"),
-                    (header::CACHE_CONTROL, "no-store"),
-                    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-                ] {
-                    headers.insert(name, HeaderValue::from_static(value));
-                }
+                let target = request.uri().path_and_query().map(PathAndQuery::as_str);
+                let answer = answers.iter().find(|answer| target == Some(answer.target));
+                let response = answer.expect("one of those that there are").response();
                 std::future::ready(Ok::<_, Infallible>(response))
             };
             let mut protocol = hyper::server::conn::http1::Builder::new();
@@ -237,20 +263,23 @@ fn batch(
     ((server.cpu() - cpu) / all, allocations / all)
 }
 
-/// Keeps this thread, and those that it starts, on the last of its CPUs.
-fn stay_on_one_cpu() {
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-    let all = sched_getaffinity(None).expect("the thread's CPUs");
-    let last = (0..CpuSet::MAX_CPU).rev().find(|&cpu| all.is_set(cpu)).expect("it runs");
-    let mut one = CpuSet::new();
-    one.set(last);
-    sched_setaffinity(None, &one).expect("a CPU that it has");
+/// The names of the header lines of an answer, but for how its length is told.
+fn names(reply: &Reply) -> Vec<String> {
+    let mut names: Vec<_> = reply.headers.iter().map(|(name, _)| name.clone()).collect();
+    names.retain(|name| name != "content-length" && name != "transfer-encoding");
+    names.sort();
+    names
+}
+
+/// How many samples a scrape has.
+fn samples(text: &str) -> usize {
+    text.lines().filter(|line| !line.starts_with('#')).count()
 }
 
 #[expect(clippy::print_stdout, reason = "the report")]
 fn main() {
     machine::print();
-    stay_on_one_cpu();
+    one_cpu::stay_on_one();
     let mut host = Host::new(&Selection::default());
     // The oldest of 180 steps is as far away as the history goes.
     // So far that the history goes back to the first record, and will for another ten seconds.
@@ -258,32 +287,35 @@ fn main() {
     let ring = host.writer.path();
     let ours = Running::start(OURS, |tell| front_end(ring, tell));
     let mut client = ours.clients(1).remove(0);
-    let headers = client.get(NEWEST).headers;
     let points = |body: &[u8]| String::from_utf8_lossy(body).matches("\"id\":\"host\"").count();
-    let mut cases = Vec::new();
+    let [history, newest, scrape] = [HISTORY, NEWEST, SCRAPE].map(|target| client.get(target));
+    // A host without an interface of hardware lacks two of sixteen; one on an overlay, two more.
+    assert!((12..=16).contains(&points(&newest.body)));
+    assert!(points(&history.body).abs_diff(GENERATIONS * points(&newest.body)) < 2 * 16);
+    assert!(scrape.text().contains("\nnode_cpu_seconds_total{"));
+    println!("# newest: {} points, {} bytes", points(&newest.body), newest.body.len());
+    println!("# history: {} points, {} bytes", points(&history.body), history.body.len());
+    println!("# scrape: {} samples, {} bytes", samples(scrape.text()), scrape.body.len());
+    let answers = [(HISTORY, history), (NEWEST, newest), (SCRAPE, scrape)];
+    let names = answers.each_ref().map(|(_, reply)| names(reply));
+    let answers: Vec<_> = answers.into_iter().map(|(at, reply)| Prebuilt::of(at, reply)).collect();
+    let given = answers.clone();
+    let theirs = Running::start(THEIRS, |tell| prebuilt(given, tell));
+    for (answer, names_of_ours) in answers.iter().zip(names) {
+        let reply = theirs.clients(1)[0].get(answer.target);
+        assert_eq!(names_of_ours, self::names(&reply), "the same header lines");
+    }
+
+    let throughput = Goal::AtMost(1.0 / THROUGHPUT_GOAL);
     for (name, target, clients, requests, goal) in [
         ("http/history of 30 min, 1 connection", HISTORY, 1, 50, Goal::None),
         ("http/newest, 1 connection", NEWEST, 1, 1000, Goal::AtMost(1.5)),
         ("http/newest, 16 connections", NEWEST, 16, 100, Goal::AtMost(1.5)),
+        ("http/metrics, 1 connection", SCRAPE, 1, 500, throughput),
+        ("http/metrics, 16 connections", SCRAPE, 16, 50, throughput),
     ] {
-        let body = client.get(target).body;
-        println!("# {name}: {} points, {} bytes", points(&body), body.len());
-        cases.push((name, target, clients, requests, goal, body));
-    }
-    let (history, newest) = (Bytes::from(cases[0].5.clone()), Bytes::from(cases[1].5.clone()));
-    // A host without an interface of hardware lacks two of sixteen; one on an overlay, two more.
-    assert!((12..=16).contains(&points(&newest)));
-    assert!(points(&history).abs_diff(GENERATIONS * points(&newest)) < 2 * 16);
-    let theirs = Running::start(THEIRS, |tell| prebuilt(newest, history, tell));
-    let names = |headers: &[(String, String)]| {
-        let mut names: Vec<_> = headers.iter().map(|(name, _)| name.clone()).collect();
-        names.sort();
-        names
-    };
-    let their_headers = theirs.clients(1)[0].get(NEWEST).headers;
-    assert_eq!(names(&headers), names(&their_headers), "the same header lines");
-
-    for (name, target, clients, requests, goal, body) in cases {
+        let body = answers.iter().find(|answer| answer.target == target);
+        let body = body.expect("an answer to each").body.clone();
         let (mut our_clients, mut their_clients) = (ours.clients(clients), theirs.clients(clients));
         let mut our_batch = |requests| batch(&ours, &mut our_clients, target, requests, &body);
         let mut their_batch =

@@ -10,10 +10,8 @@
 //! while others have the machine's CPUs: the figure is one of the machine as well.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,20 +19,19 @@ use tachograph::ring::{ReadMap, Reader, Ring};
 use tachograph::sample::Selection;
 use tachograph::window::{Event, Window};
 
-#[path = "../tests/support/http.rs"]
-mod client;
 #[path = "support/host.rs"]
 mod host;
 #[path = "support/judge.rs"]
 mod judge;
 #[path = "support/machine.rs"]
 mod machine;
+#[path = "support/running.rs"]
+mod running;
 
-use client::Client;
 use host::{Host, Scratch};
 use judge::{median_min_max, text, verdict};
+use running::{Account, FOREVER, Program, cpu_of};
 
-const NEWEST: &str = "/api2/json/status/metrics";
 const HISTORY: &str = "/api2/json/status/metrics?history=1";
 const STARTS: usize = 15;
 const START_GOAL: f64 = 0.050;
@@ -47,96 +44,6 @@ const LANE_SECONDS: u64 = 20;
 const MISSED_GOAL: f64 = 0.001;
 /// Share of a core that a fast lane may take at 100 Hz.
 const LANE_CPU_GOAL: f64 = 0.02;
-/// Nothing here takes as long on any machine.
-const FOREVER: Duration = Duration::from_secs(60);
-
-/// A running program, killed when dropped.
-struct Program {
-    child: Child,
-    /// Held open: a program whose output nobody reads any more ends.
-    _stdout: BufReader<ChildStdout>,
-    client: Client,
-}
-
-impl Program {
-    /// Starts it with `flags` over the ring in `dir`, and waits until it says where it listens.
-    fn start(dir: &Path, flags: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tachograph"))
-            .args(["run", "--listen", "127.0.0.1:0", "--run-dir"])
-            .arg(dir)
-            .args(flags)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let said = stdout.read_line(&mut line);
-        let address = line.strip_prefix("listening on ").and_then(|rest| rest.split(';').next());
-        let socket = said.ok().zip(address).map(|(_, address)| TcpStream::connect(address));
-        match socket {
-            Some(Ok(socket)) => {
-                let client = Client { stream: BufReader::new(socket) };
-                Self { child, _stdout: stdout, client }
-            }
-            other => {
-                let _ = child.kill();
-                panic!("no address to connect to in {line:?}: {other:?}");
-            }
-        }
-    }
-
-    /// How many points an answer has.
-    fn points(&mut self, target: &str) -> usize {
-        let reply = self.client.get(target);
-        assert_eq!(reply.status, 200);
-        reply.text().matches("\"id\":\"host\"").count()
-    }
-
-    /// Asks until the answer has a generation of points; how many these are.
-    fn first_points(&mut self) -> usize {
-        let begun = Instant::now();
-        loop {
-            match self.points(NEWEST) {
-                0 => assert!(begun.elapsed() < FOREVER, "there is no record"),
-                points => return points,
-            }
-        }
-    }
-
-    /// A line of the kernel's `status` of the process, in bytes.
-    fn status_bytes(&self, key: &str) -> u64 {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let text = text.expect("the program runs");
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kib.expect("a size") * 1024
-    }
-
-    /// CPU time of all its threads, in seconds.
-    fn cpu(&self) -> f64 {
-        cpu_of(&self.child)
-    }
-}
-
-/// CPU time of all threads of `child`, in seconds.
-fn cpu_of(child: &Child) -> f64 {
-    let tasks = fs::read_dir(format!("/proc/{}/task", child.id()));
-    let ns = tasks.expect("the program runs").map(|task| {
-        let path = task.expect("listed").path().join("schedstat");
-        let text = fs::read_to_string(path).expect("the thread runs");
-        text.split(' ').next().and_then(|word| word.parse::<f64>().ok()).expect("nanoseconds")
-    });
-    ns.sum::<f64>() / 1e9
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[expect(clippy::print_stdout, reason = "the report")]
 fn first_answer() {
     let mut points = 0;
@@ -211,16 +118,16 @@ fn memory_and_cpu_by_default() {
     let newest = program.first_points();
     assert!(program.points(HISTORY) > 170 * newest, "the program goes on in the ring");
     memory("program/memory, by default after an hour", &mut program);
-    cpu(&mut program);
+    cpu(&program);
 }
 
 #[expect(clippy::print_stdout, reason = "the report")]
-fn cpu(program: &mut Program) {
+fn cpu(program: &Program) {
     // What starting has left to do.
     thread::sleep(Duration::from_secs(2));
-    let (before, begun) = (program.cpu(), Instant::now());
+    let (before, begun) = (cpu_of(&program.child), Instant::now());
     thread::sleep(WATCHED);
-    let (took, wall) = (program.cpu() - before, begun.elapsed().as_secs_f64());
+    let (took, wall) = (cpu_of(&program.child) - before, begun.elapsed().as_secs_f64());
     println!(
         "{:<44} {:.3} % of a core, {} a second, nobody asking  shown only",
         "program/CPU at the default 1 s",
@@ -271,31 +178,6 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// What a recorder says of its own work in its newest record.
-#[derive(Debug)]
-struct Account {
-    realtime_ns: u64,
-    boottime_ns: u64,
-    ticks: u64,
-    missed: u64,
-    cpu_ns: u64,
-}
-
-impl Account {
-    fn newest(ring: &Ring<ReadMap>) -> Self {
-        let find = |metric| ring.find("tachograph", metric).expect("a series of the recorder's");
-        let columns = ["ticks", "ticks_missed", "cpu_ns"].map(find);
-        let account = ring.latest(|view| {
-            let header = view.header();
-            let [ticks, missed, cpu_ns] =
-                columns.each_ref().map(|column| view.u64(column).expect("it is always there"));
-            let (realtime_ns, boottime_ns) = (header.realtime_ns, header.boottime_ns);
-            Self { realtime_ns, boottime_ns, ticks, missed, cpu_ns }
-        });
-        account.expect("a record")
     }
 }
 
