@@ -30,7 +30,7 @@ mod running;
 
 use host::{Host, Scratch};
 use judge::{median_min_max, text, verdict};
-use running::{Account, FOREVER, Program, cpu_of};
+use running::{Account, FOREVER, Program, cpu_of, slept_over};
 
 const HISTORY: &str = "/api2/json/status/metrics?history=1";
 const STARTS: usize = 15;
@@ -195,21 +195,6 @@ fn lateness(ring: &Ring<ReadMap>, after_ns: u64, up_to_ns: u64) -> Vec<f64> {
     let mut lateness = read.expect("the ring reaches back further");
     lateness.sort_by(f64::total_cmp);
     lateness
-}
-
-/// The share of ticks that a thread misses which does nothing but wait for the next, for `time`: what
-/// the machine takes from whoever wants to be woken so often.
-fn slept_over(interval: Duration, time: Duration) -> f64 {
-    let _ = rustix::thread::set_current_timer_slack(std::num::NonZero::new(1));
-    let begin = Instant::now();
-    let (mut next, mut missed) = (1, 0);
-    while begin.elapsed() < time {
-        thread::sleep((interval * next).saturating_sub(begin.elapsed()));
-        let due = (begin.elapsed().as_nanos() / interval.as_nanos()) as u32;
-        missed += due.saturating_sub(next);
-        next = due.max(next) + 1;
-    }
-    f64::from(missed) / f64::from(next)
 }
 
 /// A lane at `hertz` beside the lane that is always there.

@@ -171,3 +171,19 @@ impl Account {
         account.expect("a record")
     }
 }
+
+/// The share of ticks that a thread misses which does nothing but wait for the next, for `time`: what
+/// the machine takes from whoever wants to be woken so often.
+#[allow(dead_code, reason = "not every benchmark counts ticks")]
+pub(crate) fn slept_over(interval: Duration, time: Duration) -> f64 {
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZero::new(1));
+    let begin = Instant::now();
+    let (mut next, mut missed) = (1, 0);
+    while begin.elapsed() < time {
+        thread::sleep((interval * next).saturating_sub(begin.elapsed()));
+        let due = (begin.elapsed().as_nanos() / interval.as_nanos()) as u32;
+        missed += due.saturating_sub(next);
+        next = due.max(next) + 1;
+    }
+    f64::from(missed) / f64::from(next)
+}
