@@ -8,6 +8,8 @@
 //!   its own process, which cannot be asked away, and once without them;
 //! - `netdata` with nothing but what it reads of the kernel, held in memory. It answers from memory as
 //!   ours does, and serves what it sampled.
+//! - a thread of this process that does nothing but receive, and send one prebuilt answer of the
+//!   same bytes: what a scrape costs the kernel, whoever answers.
 //!
 //! **What is counted.** The CPU time, in the kernel and out of it, of the threads that answer: for the
 //! node exporter all of its threads, since it reads the kernel when it is asked; for the other two the
@@ -27,13 +29,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tachograph::sample::Selection;
 
 #[path = "support/host.rs"]
@@ -166,7 +169,10 @@ impl Drop for Peer {
 /// Nothing but what is read of the kernel each second, kept in memory for an hour.
 fn netdata_config(dir: &Path, address: SocketAddr) -> String {
     let dir = dir.display();
+    // Its own user may not look into a directory of ours.
+    let user = if geteuid().is_root() { "[global]\nrun as user = root\n" } else { "" };
     let sections = [
+        user.to_owned(),
         format!("[directories]\nconfig = {dir}\nlib = {dir}\ncache = {dir}\nlog = {dir}\n"),
         format!("[web]\nbind to = {}\ndefault port = {}\n", address.ip(), address.port()),
         "[db]\nmode = alloc\nupdate every = 1\nretention = 3600\n".to_owned(),
@@ -317,6 +323,8 @@ const OURS_WHOLE: &str = "ours, everything";
 const EXPORTER: &str = "node_exporter";
 const EXPORTER_BARE: &str = "node_exporter, bare";
 const NETDATA: &str = "netdata";
+/// Also the name of its thread.
+const PREBUILT: &str = "prebuilt";
 
 impl Field {
     fn position(&self, name: &str) -> Option<usize> {
@@ -381,6 +389,7 @@ impl Field {
             (OURS, EXPORTER_BARE, exporter_goal),
             (OURS, NETDATA, NETDATA_GOAL),
             (OURS_WHOLE, NETDATA, NETDATA_GOAL),
+            (OURS, PREBUILT, Goal::None),
         ] {
             let (Some(our), Some(their)) = (self.position(ours), self.position(theirs)) else {
                 continue;
@@ -423,6 +432,27 @@ fn latency_line(theirs: &str, ours: [f64; 2], others: [f64; 2]) {
         text(others[0]),
         text(others[1]),
     );
+}
+
+/// Gives out one answer for as long as the process lasts.
+fn prebuilt(body: &str) -> SocketAddr {
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serve = move || {
+        let (mut socket, _) = listener.accept().expect("a connection");
+        socket.set_nodelay(true).expect("a socket");
+        let mut request = [0; 4096];
+        // Each request is small and comes in one piece.
+        while socket.read(&mut request).is_ok_and(|bytes| bytes > 0) {
+            socket.write_all(answer.as_bytes()).expect("somebody reads");
+        }
+    };
+    thread::Builder::new().name(PREBUILT.to_owned()).spawn(serve).expect("a thread");
+    address
 }
 
 /// Says what of the node exporter's answer is in ours.
@@ -470,7 +500,7 @@ fn all_in(paced: &Report) {
         let second = sampling(interval);
         let all = paced.ours + second / f64::from(PACED_HERTZ);
         let ratio = paced.exporter.map_or(String::new(), |theirs| {
-            format!(", {:.1}x less than {EXPORTER}'s", theirs / all)
+            format!(" ({EXPORTER}'s takes {:.1} times that)", theirs / all)
         });
         println!(
             "{:<44} {} a second, {} a tick, asked or not; a scrape at 10 Hz with its share {}{ratio}  \
@@ -568,6 +598,11 @@ fn main() {
     for (asked, text) in asked.iter().zip(&texts) {
         println!("# {}: {} samples, {} bytes", asked.name, samples(text), text.len());
     }
+    let address = prebuilt(&texts[0]);
+    let process = (std::process::id(), (|name| name == PREBUILT) as fn(&str) -> bool);
+    let mut prebuilt = Asked::new(PREBUILT, process, address, "/");
+    prebuilt.samples = samples(&texts[0]);
+    asked.push(prebuilt);
     let mut field = Field { asked };
     if let Some(their) = field.position(EXPORTER) {
         compare(&texts[0], &texts[their]);
