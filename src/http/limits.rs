@@ -56,6 +56,8 @@ pub const CURSOR_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Longest file of cursors that is read, in bytes: a kilobyte for each of them.
 pub const CURSOR_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// Most items of a list with weights, such as `Accept`, that are looked at; more are passed over.
+pub const WEIGHTED_ITEMS_MAX: usize = 64;
 
 /// The limits that an operator sets.
 ///

@@ -73,7 +73,7 @@ mod listener;
 mod listing;
 mod own;
 mod pool;
-mod quality;
+pub mod quality;
 pub mod query;
 mod ring_pull;
 mod ring_vitals;
