@@ -59,6 +59,9 @@ pub const CURSOR_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Most items of a list with weights, such as `Accept`, that are looked at; more are passed over.
 pub const WEIGHTED_ITEMS_MAX: usize = 64;
 
+/// Most entity tags in one line of `If-None-Match` that are looked at; more are passed over.
+pub const ENTITY_TAGS_MAX: usize = 64;
+
 /// The limits that an operator sets.
 ///
 /// The memory of a connection is bounded by [`header_bytes_max`](Self::header_bytes_max) (at least

@@ -67,6 +67,7 @@ mod content;
 mod counters;
 pub mod cursors;
 mod formatter;
+pub mod headers;
 mod io;
 pub mod limits;
 mod listener;
