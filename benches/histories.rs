@@ -258,7 +258,7 @@ fn begin(program: &Program, target: &str) -> Client {
 }
 
 fn ask(mut client: Client, target: &str) -> Client {
-    client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     let head = client.head();
     assert_eq!(head.status, 200);
     assert_eq!(head.header("transfer-encoding"), Some("chunked"), "a long answer");

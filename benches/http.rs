@@ -251,7 +251,7 @@ fn batch(
     let (cpu, allocations) = (server.cpu(), server.allocations());
     for _ in 0..requests {
         for client in &mut *clients {
-            client.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         }
         for client in &mut *clients {
             let reply = client.reply();

@@ -361,7 +361,7 @@ fn a_server_listens_on_all_its_addresses() {
     let clients = thread::spawn(move || {
         for address in addresses {
             let mut socket = TcpStream::connect(address).unwrap();
-            socket.write_all(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+            socket.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
             let mut text = String::new();
             socket.read_to_string(&mut text).unwrap();
             assert!(text.ends_with("\r\n\r\nok\n"), "{text}");

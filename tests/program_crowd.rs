@@ -44,7 +44,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 fn poll(client: &mut TcpStream) {
-    client.write_all(b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n").expect("open");
+    client.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("open");
     let mut bytes = [0; 1024];
     let mut len = 0;
     while !bytes[..len].ends_with(b"\r\n\r\nok\n") {

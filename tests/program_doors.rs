@@ -14,8 +14,7 @@ use std::process::{Command, Stdio};
 
 use support::{PATIENCE, Place, Program, eventually};
 
-const PULL: &str =
-    "GET /api2/json/status/metrics?history=1 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+const PULL: &str = "GET /api2/json/status/metrics?history=1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// The whole answer to one request by a socket in the file system.
 fn ask_unix(path: &Path, request: &str) -> std::io::Result<String> {
@@ -181,12 +180,12 @@ fn access_log_has_a_line_for_each_request_and_none_unless_it_is_wanted() {
     let mut run = place.start("run --interval 100ms --listen 127.0.0.1:0 --access-log --log warn");
     let address = run.address().to_string();
     let request = |head: &str| ask_tcp(&address, &format!("{head}\r\nConnection: close\r\n\r\n"));
-    request("GET /healthz HTTP/1.1\r\nHost: t\r\nUser-Agent: a \"b\"\u{1b}[31m\tc");
+    request("GET /healthz HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a \"b\"\u{1b}[31m\tc");
     request(
-        "GET /healthz?x=1 HTTP/1.1\r\nHost: t\r\nUser-Agent: a \"b\"\tc\r\nAuthorization: Bearer s3",
+        "GET /healthz?x=1 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a \"b\"\tc\r\nAuthorization: Bearer s3",
     );
-    request("HEAD /nowhere HTTP/1.1\r\nHost: t");
-    let body = "GET /api2/json/version HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\na=b";
+    request("HEAD /nowhere HTTP/1.1\r\nHost: localhost");
+    let body = "GET /api2/json/version HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\na=b";
     ask_tcp(&address, body);
     let ended = run.end();
     let line = |part: &str| {

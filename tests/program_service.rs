@@ -248,7 +248,7 @@ fn connect(address: &str) -> BufReader<TcpStream> {
 
 /// The status of an answer on a connection that stays open.
 fn ask(stream: &mut BufReader<TcpStream>) -> String {
-    stream.get_mut().write_all(b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n").expect("open");
+    stream.get_mut().write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("open");
     let mut line = String::new();
     stream.read_line(&mut line).expect("answered");
     let status = line.trim().to_owned();
@@ -294,7 +294,7 @@ fn sighup_changes_doors_limits_and_log_and_keeps_connections() {
     let _third = std::os::unix::net::UnixStream::connect(&path).expect("the new door");
     eventually("that a fourth is one too many", || {
         let mut fourth = connect(stays);
-        fourth.get_mut().write_all(b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n").ok()?;
+        fourth.get_mut().write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").ok()?;
         let mut line = String::new();
         fourth.read_line(&mut line).ok()?;
         line.starts_with("HTTP/1.1 503 ").then_some(())

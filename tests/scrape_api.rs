@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use tachograph::http::limits::CURSORS_MAX;
-use tachograph::http::{Limits, RingVitals, Rings};
+use tachograph::http::{RingVitals, Rings, Settings};
 use tachograph::record::word_of_f64;
 use tachograph::{Kind, Producer, RunDir, Unit, WriterOptions};
 
@@ -70,7 +70,7 @@ impl House {
                 let rings = Rings::of(vec![dir.clone()], server.counters());
                 Rc::new(RingVitals::at(&dir.join("host.ring")).with_rings(rings))
             },
-            Limits::default(),
+            Settings::default(),
         ));
     }
 
@@ -206,7 +206,7 @@ fn nothing_recorded_is_no_answer() {
     let path = house.recorded.writer().path().to_owned();
     let running = Running::serving(
         move |_| Rc::new(RingVitals::at(&path.with_file_name("none.ring"))),
-        Limits::default(),
+        Settings::default(),
     );
     for target in ["/metrics", "/metrics/history?window=1m"] {
         let reply = running.get(target);

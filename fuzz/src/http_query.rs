@@ -1,14 +1,18 @@
-//! Paths and parameters of requests.
+//! Paths, parameters and headers of requests.
 
 use std::fmt::Write as _;
 
 use tachograph::http::Route;
-use tachograph::http::limits::{CHOICES_MAX, URI_BYTES_MAX};
+use tachograph::http::headers::{
+    Acceptable, Coding, EntityTag, Host, SCRAPE_TIMEOUT_MAX, entity_tags, host, scrape_timeout,
+};
+use tachograph::http::limits::{CHOICES_MAX, ENTITY_TAGS_MAX, URI_BYTES_MAX, WEIGHTED_ITEMS_MAX};
+use tachograph::http::quality::{WHOLE, weighted};
 use tachograph::http::query::{
     self, BodyError, ListParameters, NoParameters, ParameterErrors, PullParameters,
 };
 
-/// Understands a text as a query, as a form in JSON and as a path.
+/// Understands a text as a query, as a form in JSON, as a path and as the values of headers.
 pub fn run(input: &[u8]) {
     let input = input.get(..URI_BYTES_MAX).unwrap_or(input);
     let read = query::parse_json::<PullParameters>(input);
@@ -45,6 +49,56 @@ pub fn run(input: &[u8]) {
     let route = Route::of_path(text);
     assert_eq!(Route::of_path(&format!("/{text}/")), route);
     assert_eq!(Route::of_path(&text.replace('/', "//")), route);
+
+    read_weights(text);
+    read_tags(text);
+    read_host(text);
+    if let Some(timeout) = scrape_timeout(text) {
+        assert!(!timeout.is_zero() && timeout <= SCRAPE_TIMEOUT_MAX);
+    }
+}
+
+fn read_weights(text: &str) {
+    let items: Vec<_> = weighted(text).collect();
+    assert!(items.len() <= WEIGHTED_ITEMS_MAX);
+    assert!(items.iter().all(|(item, weight)| *weight <= WHOLE && text.contains(item)));
+    assert_eq!(weighted(&format!(" ,{text}")).collect::<Vec<_>>(), items, "nothing is no item");
+
+    let acceptable = Acceptable::of([text]);
+    assert_eq!(Acceptable::of([text, text]), acceptable, "what was said first counts");
+    let best = acceptable.best();
+    assert!(best == Coding::Identity || acceptable.admits(best));
+    assert!(Coding::ALL.contains(&best));
+}
+
+fn read_tags(text: &str) {
+    let tags: Vec<_> = entity_tags(text).collect();
+    assert!(tags.len() <= ENTITY_TAGS_MAX);
+    let mut line = String::new();
+    for tag in &tags {
+        match tag {
+            EntityTag::Any => line.push('*'),
+            EntityTag::Opaque(tag) => {
+                assert!(!tag.contains(['"', ' ']));
+                write!(line, "W/\"{tag}\",").expect("room in memory");
+            }
+        }
+    }
+    assert!(entity_tags(&line).eq(tags), "what was read is written and read again");
+}
+
+fn read_host(text: &str) {
+    let read = host(text);
+    match read {
+        Some(Host::Name(name)) => {
+            assert!(text.starts_with(name) && !name.contains([':', '/', '[', '@', ' ']));
+            assert_eq!(host(&format!("{name}:80")), read);
+        }
+        Some(Host::Address) => {
+            assert!(text.parse::<std::net::IpAddr>().is_err() || !text.contains(':'))
+        }
+        None => {}
+    }
 }
 
 fn there_and_back(parameters: PullParameters) {

@@ -533,6 +533,12 @@ fn requests() -> Vec<(String, Vec<u8>)> {
         ("path-doubled", "//api2//extjs/status/metrics/"),
         ("path-unknown", "/api2/text/../json/version/a/b"),
         ("path-health", "/healthz"),
+        ("header-accept", r#"application/openmetrics-text;version=1.0.0;q=0.6,text/plain;v="a,b";q=0.55,*/*;q=0.1"#),
+        ("header-encoding", "gzip;q=1.0, identity; q=0.5, *;q=0, zstd;q=2"),
+        ("header-host", "shop.example.org.:8017"),
+        ("header-host-address", "[fe80::1%25eth0]:8017"),
+        ("header-tags", r#"W/"0badc0de-1.7.2-latest-all-gzip", "", "x" y"#),
+        ("header-timeout", "2.500000"),
     ]
     .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
     .into()

@@ -6,11 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http_body::{Body, Frame, SizeHint};
 
 use super::access::Entry;
+use super::coder::{Coder, Coders, Refused, Until};
 use super::counters::{Counters, count};
+use super::headers::Coding;
 use super::pool::{Buffer, Pool};
 use super::vitals::{Part, Pull};
 use super::watch::{Receipt, Watch};
@@ -31,6 +34,10 @@ pub(crate) struct Rest {
 pub(crate) struct AnswerBody {
     first: Option<Buffer>,
     rest: Option<Rest>,
+    /// What writes the rest in its coding.
+    coder: Option<Coder>,
+    /// When nobody waits for the rest any more.
+    deadline: Option<Instant>,
     receipt: Option<Rc<dyn Receipt>>,
     watch: Rc<Watch>,
     entry: Option<Box<Entry>>,
@@ -38,11 +45,21 @@ pub(crate) struct AnswerBody {
 
 impl AnswerBody {
     pub(crate) fn whole(bytes: Buffer, watch: Rc<Watch>) -> AnswerBody {
-        AnswerBody { first: Some(bytes), rest: None, receipt: None, watch, entry: None }
+        AnswerBody::of(Some(bytes), None, watch)
     }
 
     pub(crate) fn in_parts(first: Buffer, rest: Rest, watch: Rc<Watch>) -> AnswerBody {
-        AnswerBody { first: Some(first), rest: Some(rest), receipt: None, watch, entry: None }
+        AnswerBody::of(Some(first), Some(rest), watch)
+    }
+
+    /// No body at all.
+    pub(crate) fn none(watch: Rc<Watch>) -> AnswerBody {
+        AnswerBody::of(None, None, watch)
+    }
+
+    fn of(first: Option<Buffer>, rest: Option<Rest>, watch: Rc<Watch>) -> AnswerBody {
+        let (coder, deadline, receipt, entry) = (None, None, None, None);
+        AnswerBody { first, rest, coder, deadline, receipt, watch, entry }
     }
 
     /// Notes what is sent in `entry` of the access log.
@@ -72,23 +89,82 @@ impl AnswerBody {
             return Some(Ok(first));
         }
         let rest = self.rest.as_mut()?;
+        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            count(&rest.counters.scrape_timeouts);
+            self.rest = None;
+            return Some(Err(BrokenOff));
+        }
         let mut buffer = rest.pool.take();
-        match caught(&rest.counters, || rest.pull.part(&mut buffer.bytes)) {
+        let is_last = match caught(&rest.counters, || rest.pull.part(&mut buffer.bytes)) {
             Some(Part::Last) => {
                 buffer.bytes.extend_from_slice(rest.closing.as_bytes());
-                self.rest = None;
-                self.ends();
+                Some(true)
             }
-            Some(Part::More) if !buffer.bytes.is_empty() => {}
+            Some(Part::More) if !buffer.bytes.is_empty() => Some(false),
             // An empty part with more to come would be asked for again at once, and for ever.
-            Some(Part::More | Part::Broken) | None => {
-                count(&rest.counters.answers_broken);
-                self.rest = None;
-                return Some(Err(BrokenOff));
-            }
+            Some(Part::More | Part::Broken) | None => None,
+        };
+        let sent = is_last.and_then(|is_last| match &mut self.coder {
+            Some(coder) => coded(coder, &buffer, is_last, &rest.pool).ok(),
+            None => Some(buffer),
+        });
+        if sent.is_none() {
+            count(&rest.counters.answers_broken);
         }
-        Some(Ok(buffer))
+        if sent.is_none() || is_last == Some(true) {
+            (self.rest, self.coder) = (None, None);
+        }
+        if sent.is_some() && is_last == Some(true) {
+            self.ends();
+        }
+        Some(sent.ok_or(BrokenOff))
     }
+
+    /// Whether it takes more than one part.
+    pub(crate) fn is_in_parts(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// The bytes of the first part.
+    pub(crate) fn first_bytes(&self) -> usize {
+        self.first.as_ref().map_or(0, |first| first.bytes.len())
+    }
+
+    /// Breaks an answer in parts off when it has not come to its last one by `deadline`.
+    pub(crate) fn ends_by(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// Writes it in `coding` from here on; says whether that could be done. Only what is made in parts
+    /// holds a coder for longer than this call.
+    pub(crate) fn code(&mut self, coding: Coding, coders: &Rc<Coders>, pool: &Rc<Pool>) -> bool {
+        let Some(first) = &self.first else { return false };
+        let Some(mut coder) = coders.take(coding) else { return false };
+        let mut coded = pool.take();
+        let until = if self.rest.is_some() { Until::Read } else { Until::End };
+        if coder.write(&first.bytes, until, &mut coded.bytes).is_err() {
+            return false;
+        }
+        self.first = Some(coded);
+        self.coder = self.rest.is_some().then_some(coder);
+        true
+    }
+}
+
+/// A part in its coding. It is not empty: what a coder would keep until there is more is asked for.
+fn coded(
+    coder: &mut Coder,
+    plain: &Buffer,
+    is_last: bool,
+    pool: &Rc<Pool>,
+) -> Result<Buffer, Refused> {
+    let mut coded = pool.take();
+    let until = if is_last { Until::End } else { Until::More };
+    coder.write(&plain.bytes, until, &mut coded.bytes)?;
+    if coded.bytes.is_empty() {
+        coder.write(b"", Until::Read, &mut coded.bytes)?;
+    }
+    Ok(coded)
 }
 
 impl Body for AnswerBody {

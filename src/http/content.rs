@@ -72,6 +72,18 @@ impl Content {
         }
     }
 
+    /// Whether it may be sent in a content coding.
+    pub(crate) fn may_be_coded(self) -> bool {
+        match self {
+            Content::Formatter
+            | Content::Json
+            | Content::Text
+            | Content::Prometheus
+            | Content::PrometheusV1(_)
+            | Content::OpenMetrics(_) => true,
+        }
+    }
+
     pub(crate) fn header(self) -> HeaderValue {
         match self {
             Content::Formatter => {

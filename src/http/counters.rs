@@ -52,6 +52,10 @@ counters! {
     bodies_too_large,
     /// Requests that were not HTTP, answered 400.
     malformed_requests,
+    /// Requests answered 400 or 421: their host was malformed, or was none of ours.
+    hosts_refused,
+    /// Requests answered 403: a page of another site had a browser send them.
+    cross_site_refused,
     /// Requests refused for their parameters.
     parameter_errors,
     /// Answers that could not begin because the ring was not readable.
@@ -66,6 +70,14 @@ counters! {
     records_overrun,
     /// Answers that had begun and could not go on; the connection was cut short.
     answers_broken,
+    /// Answers cut short because the scraper's own time for them had passed.
+    scrape_timeouts,
+    /// Requests answered 304: the client had the answer already.
+    not_modified,
+    /// Answers that were sent compressed.
+    answers_compressed,
+    /// Answers that were sent as they are because every compressor was in use.
+    coders_exhausted,
     /// Panics caught while a request was answered. Each is a defect.
     panics,
     /// Connections still open when the grace after a stop had passed.

@@ -56,8 +56,18 @@ pub const CURSOR_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Longest file of cursors that is read, in bytes: a kilobyte for each of them.
 pub const CURSOR_FILE_BYTES_MAX: u64 = 64 * 1024;
+
 /// Most items of a list with weights, such as `Accept`, that are looked at; more are passed over.
 pub const WEIGHTED_ITEMS_MAX: usize = 64;
+
+/// Most compressors, of some 550 KiB each. An answer that finds none free goes out as it is.
+pub const CODERS_MAX: usize = 6;
+
+/// How much is read of the file in which the machine's names stand.
+pub const HOSTS_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// The smallest answer that is compressed, if nothing else is set: below it there is nothing to save.
+pub const COMPRESS_BYTES_MIN: usize = 1024;
 
 /// Most entity tags in one line of `If-None-Match` that are looked at; more are passed over.
 pub const ENTITY_TAGS_MAX: usize = 64;

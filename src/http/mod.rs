@@ -18,6 +18,12 @@
 //! `HEAD` gives the same header. The shapes of the two formatters, their parameters and their way of
 //! refusing are those of Proxmox Backup Server.
 //!
+//! Every answer of the native API that shows the newest record has an entity tag, which speaks of that
+//! record and not of what the server counts of itself; a client that still has it is told so in a 304.
+//! Who asks for gzip or zstd gets it, but not on this machine unless [`Compression::on_loopback`] says
+//! so too. Requests for a host that is not this one are answered 421, and those that a browser sent
+//! for a page of another site 403. An answer ends with the time that a scraper says it waits.
+//!
 //! One thread serves everything. An answer is made while it is sent: a part of about [`PART_BYTES`]
 //! is written into a pooled buffer, goes to the socket, and only then the next one is asked for. So
 //! memory is bounded by [`Limits::connections_max`] and not by what is asked for, and a client that
@@ -62,12 +68,14 @@
 mod accept;
 mod access;
 mod body;
+mod coder;
 mod connection;
 mod content;
 mod counters;
 pub mod cursors;
 mod formatter;
 pub mod headers;
+mod hosts;
 mod io;
 pub mod limits;
 mod listener;
@@ -85,6 +93,7 @@ mod scrapes;
 mod server;
 mod service;
 mod socket;
+mod tag;
 mod vitals;
 mod watch;
 
@@ -99,5 +108,6 @@ pub use rings::Rings;
 pub use route::Route;
 pub use saved_vitals::SavedVitals;
 pub use scrapes::{HistoryStart, ScrapeWanted, Scraped};
-pub use server::{Remote, Server, Settings, Summary};
+pub use server::{Compression, Remote, Server, Settings, Summary};
+pub use tag::Version;
 pub use vitals::{Freshness, PART_BYTES, Part, Pull, Vitals, VitalsError};

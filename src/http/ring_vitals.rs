@@ -10,6 +10,7 @@ use super::query::ListParameters;
 use super::ring_pull::{Answers, RingPull};
 use super::rings::Rings;
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped, Scrapes};
+use super::tag::Version;
 use super::vitals::{Freshness, Part, Pull, Vitals, VitalsError};
 use crate::ring::{OpenError, ReadMap, Reader, Ring, boottime_ns, layout, realtime_ns};
 
@@ -146,6 +147,15 @@ impl Vitals for RingVitals {
             Listing::Series(wanted) => Box::new(SeriesPull::of(listed(&wanted)?, wanted)),
             Listing::Latest(wanted) => Box::new(LatestPull::of(listed(&wanted)?, wanted)),
         })
+    }
+
+    fn version(&self, rings: Option<&[String]>) -> Option<Version> {
+        if let Some(names) = rings {
+            return self.rings.as_ref()?.version(names);
+        }
+        let mut reader = self.reader.borrow_mut();
+        self.follow(&mut reader).ok()?;
+        Some(Version::of(reader.as_ref()?.ring()))
     }
 }
 

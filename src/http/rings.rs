@@ -13,6 +13,7 @@ use super::counters::{Counters, count};
 use super::limits::{DIRECTORY_NAMES_MAX, LOOK_PAUSE, REFUSED_MAX, RINGS_MAX};
 use super::listing::Listed;
 use super::scrapes::Scrapes;
+use super::tag::Version;
 use crate::encode::{LatestPlan, RingLine, living};
 use crate::ring::{OpenError, ReadMap, Reader, RingKind, layout, unfit_name};
 
@@ -73,6 +74,25 @@ impl Rings {
         }
         let wanted = |ring: &&Rc<Served>| names.is_empty() || names.contains(&ring.name);
         Ok(found.rings.iter().filter(wanted).map(|ring| ring.listed()).collect())
+    }
+
+    /// What the rings with these names, or all, show now; `None` if there is none of a name.
+    pub(super) fn version(&self, names: &[String]) -> Option<Version> {
+        self.follow();
+        let found = self.found.borrow();
+        if !names.iter().all(|name| found.rings.iter().any(|ring| ring.name == *name)) {
+            return None;
+        }
+        let wanted = |ring: &&Rc<Served>| names.is_empty() || names.contains(&ring.name);
+        let mut wanted = found.rings.iter().filter(wanted);
+        let version = |ring: &Rc<Served>| Version::of(ring.reader.borrow().ring());
+        match (wanted.next(), wanted.clone().next()) {
+            (Some(only), None) => Some(version(only)),
+            (first, _) => {
+                let all = first.into_iter().chain(wanted);
+                Some(Version::of_all(all.map(|ring| (&*ring.name, version(ring)))))
+            }
+        }
     }
 
     /// What there is to tell of every ring, of every file that is refused, and how many more there are.

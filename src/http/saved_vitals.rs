@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::listing::{LatestPull, Listed, Listing, RingsPull, SeriesPull};
 use super::ring_pull::{Answers, RingPull};
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped, Scrapes};
+use super::tag::Version;
 use super::vitals::{Freshness, Pull, Vitals, VitalsError};
 use crate::encode::{LatestPlan, RingLine, living};
 use crate::ring::{OpenError, PreadWords, Ring, open_untrusted, realtime_ns};
@@ -136,5 +137,10 @@ impl Vitals for SavedVitals {
                 Box::new(LatestPull::of(self.listed(&wanted.rings)?, wanted))
             }
         })
+    }
+
+    fn version(&self, rings: Option<&[String]>) -> Option<Version> {
+        let is_known = rings.is_none_or(|names| self.listed(names).is_ok());
+        is_known.then(|| Version::of(&self.ring))
     }
 }

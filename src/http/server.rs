@@ -13,10 +13,12 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
+use super::coder::Coders;
 use super::connection;
 use super::counters::{Counters, count};
 use super::cursors::Cursors;
-use super::limits::{ACCEPT_PAUSE, Limits, REFUSALS_MAX};
+use super::hosts::Hosts;
+use super::limits::{ACCEPT_PAUSE, COMPRESS_BYTES_MIN, Limits, REFUSALS_MAX};
 use super::listener::{self, Admission, BindError, Listener, Place, UnixPlace};
 use super::pool::Pool;
 use super::service::{Service, Stock};
@@ -35,6 +37,26 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether each request is told as an event of the target [`ACCESS`](super::ACCESS).
     pub access_log: bool,
+    /// What is compressed for clients that ask for it.
+    pub compression: Compression,
+    /// Names under which requests are answered, beside addresses, `localhost` and the names of this
+    /// machine. `*` stands for every name, `*.NAME` for all that end so.
+    pub hosts: Vec<String>,
+}
+
+/// What is compressed for clients that ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compression {
+    /// The smallest answer for which it is worth its time.
+    pub bytes_min: usize,
+    /// Whether also for clients on this machine, whom bytes cost nothing.
+    pub on_loopback: bool,
+}
+
+impl Default for Compression {
+    fn default() -> Compression {
+        Compression { bytes_min: COMPRESS_BYTES_MIN, on_loopback: false }
+    }
 }
 
 /// A front end that holds its places and does not answer yet.
@@ -367,6 +389,9 @@ impl House {
             stock: Rc::new(Stock {
                 vitals,
                 pool: Pool::new(),
+                coders: Coders::new(Rc::clone(&counters)),
+                compression: Cell::new(settings.compression),
+                hosts: RefCell::new(Hosts::of_this_machine(&settings.hosts)),
                 counters,
                 cursors,
                 told: RefCell::default(),
@@ -390,6 +415,8 @@ impl House {
         self.patience.set(Patience::new(&limits));
         self.stock.limits.replace(Rc::new(limits));
         self.stock.access_log.set(settings.access_log);
+        self.stock.compression.set(settings.compression);
+        self.stock.hosts.replace(Hosts::of_this_machine(&settings.hosts));
     }
 
     /// A place for a connection from `peer`, or what to tell it.

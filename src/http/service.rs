@@ -11,10 +11,12 @@ use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::slice;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use serde_json::json;
@@ -22,10 +24,13 @@ use serde_json::json;
 use super::accept;
 use super::access::Entry;
 use super::body::{AnswerBody, Rest, caught};
+use super::coder::Coders;
 use super::content::Content;
 use super::counters::{Counters, count};
 use super::cursors::{CursorKey, CursorReceipt, Cursors, Mark};
 use super::formatter::{Formatter, Refusal};
+use super::headers::{Acceptable, Coding, scrape_timeout};
+use super::hosts::{Hosts, WrongHost};
 use super::limits::{Limits, URI_BYTES_MAX};
 use super::listing::Listing;
 use super::own::{Own, Told};
@@ -36,9 +41,12 @@ use super::query::{
 };
 use super::route::Route;
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
+use super::server::Compression;
 use super::socket::Peer;
+use super::tag::{Tag, Version};
 use super::vitals::{Part, Pull, Vitals, VitalsError};
 use super::watch::Watch;
+use crate::encode::prometheus::Exposition;
 use crate::ring::realtime_ns;
 
 /// The data of a `version` answer. Clients read `version` as MAJOR.MINOR and `release` as the rest.
@@ -56,6 +64,9 @@ const VERSION_DATA: &str = concat!(
 pub(crate) struct Stock {
     pub(crate) vitals: Rc<dyn Vitals>,
     pub(crate) pool: Rc<Pool>,
+    pub(crate) coders: Rc<Coders>,
+    pub(crate) compression: Cell<Compression>,
+    pub(crate) hosts: RefCell<Hosts>,
     pub(crate) counters: Rc<Counters>,
     pub(crate) cursors: Rc<Cursors>,
     /// What `/metrics` last said of the server itself.
@@ -72,6 +83,12 @@ impl Stock {
         Rc::clone(&self.limits.borrow())
     }
 }
+
+/// How long a scraper says that it waits for its answer.
+const SCRAPE_TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
+
+/// By what browsers tell whose page sends a request.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Answers the requests of one connection.
 #[derive(Clone)]
@@ -100,6 +117,9 @@ impl Service {
     fn reply(&self, request: Request<Incoming>) -> Reply {
         let (head, body) = request.into_parts();
         let route = Route::of_path(head.uri.path());
+        if let Some(answer) = self.turned_away(route, &head) {
+            return Reply::Made(Some(answer.into_response(head.headers)));
+        }
         let answer = match route {
             _ if uri_bytes(&head.uri) > URI_BYTES_MAX => {
                 count(&self.stock.counters.uris_too_long);
@@ -151,6 +171,10 @@ type Handler<P> = fn(&Service, &Asked<'_>, P) -> Result<Answer, Refusal>;
 struct Asked<'a> {
     formatter: Formatter,
     headers: &'a HeaderMap,
+    /// Whether only the header is wanted.
+    is_head: bool,
+    /// Whether all parameters stand in the target, so that the target tells one answer from another.
+    is_all_in_target: bool,
 }
 
 impl Asked<'_> {
@@ -159,9 +183,53 @@ impl Asked<'_> {
         let lines = self.headers.get_all(header::ACCEPT).into_iter();
         accept::format(lines.filter_map(|line| line.to_str().ok()))
     }
+
+    /// In which codings the client can read the answer.
+    fn acceptable(&self) -> Acceptable {
+        let lines = self.headers.get_all(header::ACCEPT_ENCODING).iter();
+        Acceptable::of(lines.filter_map(|line| line.to_str().ok()))
+    }
+
+    /// When a scraper that says how long it waits has waited so long from now.
+    fn deadline(&self) -> Option<Instant> {
+        let value = self.headers.get(&SCRAPE_TIMEOUT)?.to_str().ok()?;
+        Some(Instant::now() + scrape_timeout(value)?)
+    }
 }
 
 impl Service {
+    /// What a request is told that came by a name that is not ours, or from a page that is not.
+    fn turned_away(&self, route: Route, head: &request::Parts) -> Option<Answer> {
+        let Stock { hosts, counters, .. } = &*self.stock;
+        let checked = match self.peer.came_by_name() {
+            true => hosts.borrow().check(head.version, &head.uri, &head.headers),
+            false => Ok(()),
+        };
+        if let Err(wrong) = checked {
+            count(&counters.hosts_refused);
+            let (status, text) = match wrong {
+                WrongHost::Malformed => {
+                    (StatusCode::BAD_REQUEST, "a request names one host, and names it well\n")
+                }
+                WrongHost::Foreign => (
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "this is not the host of that name; if it is, its setting `hosts` must say so\n",
+                ),
+            };
+            return Some(Answer::told(self, status, text));
+        }
+        // Only browsers say so. Those that do not are kept from reading answers by their own rules.
+        let is_cross_site =
+            || head.headers.get(&SEC_FETCH_SITE).is_some_and(|site| site == "cross-site");
+        let formatter = route.formatter().filter(|formatter| *formatter != Formatter::Plain)?;
+        if !is_cross_site() {
+            return None;
+        }
+        count(&counters.cross_site_refused);
+        let refusal = Refusal::new(StatusCode::FORBIDDEN, "pages of other sites may not ask here");
+        Some(Answer::refused(self, formatter, &refusal))
+    }
+
     fn method_refused(&self, formatter: Option<Formatter>) -> Answer {
         let (status, text) = (StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD are allowed here");
         match formatter {
@@ -179,6 +247,7 @@ impl Service {
         handler: Handler<P>,
     ) -> Reply {
         let headers = std::mem::take(&mut head.headers);
+        let is_head = head.method == Method::HEAD;
         let media = match Media::of(&headers) {
             Ok(media) => media,
             Err(refusal) => {
@@ -187,7 +256,7 @@ impl Service {
             }
         };
         if body.is_end_stream() {
-            let asked = Asked { formatter, headers: &headers };
+            let asked = Asked { formatter, headers: &headers, is_head, is_all_in_target: true };
             let answer = self.answer(&asked, Media::Form, from_query(&head.uri), handler);
             return Reply::Made(Some(answer.into_response(headers)));
         }
@@ -196,7 +265,8 @@ impl Service {
         Reply::Awaited(Box::pin(async move {
             let max = service.stock.limits().body_bytes_max;
             let bytes = read_body(body, max).await;
-            let asked = Asked { formatter, headers: &headers };
+            let is_all_in_target = bytes.as_ref().is_ok_and(Vec::is_empty);
+            let asked = Asked { formatter, headers: &headers, is_head, is_all_in_target };
             let answer = match &bytes {
                 Err(refusal) => {
                     if refusal.status == StatusCode::PAYLOAD_TOO_LARGE {
@@ -223,13 +293,74 @@ impl Service {
         text: &[u8],
         handler: Handler<P>,
     ) -> Answer {
+        let deadline = asked.deadline();
         let parameters = media.parameters(text).inspect_err(|_| {
             count(&self.stock.counters.parameter_errors);
         });
         match parameters.and_then(|parameters| handler(self, asked, parameters)) {
-            Ok(answer) => answer,
+            Ok(mut answer) => {
+                answer.body.ends_by(deadline);
+                self.coded(asked, answer)
+            }
             Err(refusal) => Answer::refused(self, asked.formatter, &refusal),
         }
+    }
+
+    /// An answer with data in the coding that the client likes best, if it is worth its time.
+    fn coded(&self, asked: &Asked<'_>, mut answer: Answer) -> Answer {
+        if !self.compresses() || !answer.content.may_be_coded() {
+            return answer;
+        }
+        answer.varies_by_coding = true;
+        let Stock { pool, coders, compression, counters, .. } = &*self.stock;
+        let is_worth_it =
+            answer.body.is_in_parts() || answer.body.first_bytes() >= compression.get().bytes_min;
+        if asked.is_head || !is_worth_it || answer.status != StatusCode::OK {
+            return answer;
+        }
+        let coding = asked.acceptable().best();
+        if coding != Coding::Identity && answer.body.code(coding, coders, pool) {
+            count(&counters.answers_compressed);
+            answer.coding = coding;
+        }
+        answer
+    }
+
+    /// Whether this client's answers are compressed when it asks for it.
+    fn compresses(&self) -> bool {
+        !self.peer.is_local() || self.stock.compression.get().on_loopback
+    }
+
+    /// Answers 304 if the client has what `make` would answer, and else that, with its entity tag.
+    ///
+    /// `what` names the door and the format within the tag, and `version` tells the state of all data
+    /// that the answer shows. What the answer shows beside that, such as counts of the server's own, is
+    /// not told by the tag: a client that compares tags has asked whether there is a new record.
+    ///
+    /// The version is asked for before anything is read, and once more when the first part is made: no
+    /// answer has the tag of another. One in parts goes on reading after that, but a client that is
+    /// told later that its tag still holds knows that nothing has changed while it was read.
+    fn tagged(
+        &self,
+        asked: &Asked<'_>,
+        what: &'static str,
+        version: impl Fn(&dyn Vitals) -> Option<Version>,
+        make: impl FnOnce() -> Result<Answer, Refusal>,
+    ) -> Result<Answer, Refusal> {
+        let Stock { vitals, counters, .. } = &*self.stock;
+        // What stands in a body is no part of the name under which a client keeps the answer.
+        let version = || caught(counters, || version(&**vitals)).flatten();
+        let before = version().filter(|_| asked.is_all_in_target);
+        let tag = before.map(|version| Tag { version, what });
+        if let Some(tag) = tag
+            && let Some(coding) = tag.held(asked.headers, || asked.acceptable())
+        {
+            count(&counters.not_modified);
+            return Ok(Answer::not_modified(self, tag, coding));
+        }
+        let mut answer = make()?;
+        answer.tag = tag.filter(|_| version() == before);
+        Ok(answer)
     }
 
     fn version(&self, asked: &Asked<'_>, _: NoParameters) -> Result<Answer, Refusal> {
@@ -262,9 +393,27 @@ impl Service {
             collectors: parameters.collectors(),
             ring: parameters.ring,
         };
+        let what = match format.exposition {
+            Exposition::Text => "metrics",
+            Exposition::OpenMetrics => "openmetrics",
+        };
+        let version =
+            |vitals: &dyn Vitals| vitals.version(wanted.ring.as_ref().map(slice::from_ref));
+        let mut answer =
+            self.tagged(asked, what, version, || self.scraped(asked, format, &wanted))?;
+        answer.varies_by_accept = true;
+        Ok(answer)
+    }
+
+    fn scraped(
+        &self,
+        asked: &Asked<'_>,
+        format: accept::Format,
+        wanted: &ScrapeWanted,
+    ) -> Result<Answer, Refusal> {
         let envelope = ("", format.exposition.end());
         self.pulled((asked.formatter, format.content), envelope, |vitals| {
-            let Scraped { pull, ring_id, reach } = vitals.scrape(&wanted)?;
+            let Scraped { pull, ring_id, reach } = vitals.scrape(wanted)?;
             if !wanted.collectors.has(Own::COLLECTOR) {
                 return Ok(pull);
             }
@@ -316,6 +465,7 @@ impl Service {
             }
             Ok(pull)
         })?;
+        answer.varies_by_accept = true;
         if let (Some(key), Some(to)) = (key, to) {
             let cursors = Rc::clone(&self.stock.cursors);
             answer.body.set_receipt(Rc::new(CursorReceipt { cursors, key, from, to }));
@@ -328,11 +478,17 @@ impl Service {
     }
 
     fn series(&self, asked: &Asked<'_>, wanted: ListParameters) -> Result<Answer, Refusal> {
-        self.list(asked.formatter, Listing::Series(wanted))
+        let rings = wanted.rings.clone();
+        let version = |vitals: &dyn Vitals| vitals.version(Some(&rings));
+        let make = || self.list(asked.formatter, Listing::Series(wanted));
+        self.tagged(asked, "series", version, make)
     }
 
     fn latest(&self, asked: &Asked<'_>, wanted: ListParameters) -> Result<Answer, Refusal> {
-        self.list(asked.formatter, Listing::Latest(wanted))
+        let rings = wanted.rings.clone();
+        let version = |vitals: &dyn Vitals| vitals.version(Some(&rings));
+        let make = || self.list(asked.formatter, Listing::Latest(wanted));
+        self.tagged(asked, "latest", version, make)
     }
 
     fn list(&self, formatter: Formatter, listing: Listing) -> Result<Answer, Refusal> {
@@ -456,6 +612,13 @@ struct Answer {
     status: StatusCode,
     content: Content,
     close: bool,
+    /// Of which state of the data it is.
+    tag: Option<Tag>,
+    coding: Coding,
+    /// Whether another `Accept-Encoding` might have brought another answer.
+    varies_by_coding: bool,
+    /// Whether another `Accept` might have.
+    varies_by_accept: bool,
     body: AnswerBody,
 }
 
@@ -463,7 +626,26 @@ impl Answer {
     // Every answer begins here, so this is where a request's time ends and ours begins.
     fn new(service: &Service, status: StatusCode, content: Content, body: AnswerBody) -> Answer {
         service.watch.answering();
-        Answer { status, content, close: false, body }
+        let (tag, coding) = (None, Coding::Identity);
+        let (varies_by_coding, varies_by_accept) = (false, false);
+        Answer {
+            status,
+            content,
+            close: false,
+            tag,
+            coding,
+            varies_by_coding,
+            varies_by_accept,
+            body,
+        }
+    }
+
+    /// What a client has in `coding` is still so.
+    fn not_modified(service: &Service, tag: Tag, coding: Coding) -> Answer {
+        let body = AnswerBody::none(Rc::clone(&service.watch));
+        let mut answer = Answer::new(service, StatusCode::NOT_MODIFIED, Content::Json, body);
+        (answer.tag, answer.coding) = (Some(tag), coding);
+        answer
     }
 
     fn whole(service: &Service, status: StatusCode, content: Content, bytes: Buffer) -> Answer {
@@ -495,8 +677,32 @@ impl Answer {
 
     fn into_response(self, mut headers: HeaderMap) -> Response<AnswerBody> {
         headers.clear();
-        headers.insert(header::CONTENT_TYPE, self.content.header());
-        headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+        let has_content = self.status != StatusCode::NOT_MODIFIED;
+        if has_content {
+            headers.insert(header::CONTENT_TYPE, self.content.header());
+        }
+        // With a tag it may be kept by whoever asked for it, and asked after before it is used again.
+        let cached = match self.tag.and_then(|tag| tag.header(self.coding)) {
+            Some(tag) => {
+                headers.insert(header::ETAG, tag);
+                const { HeaderValue::from_static("private, no-cache") }
+            }
+            None => const { HeaderValue::from_static("no-store") },
+        };
+        headers.insert(header::CACHE_CONTROL, cached);
+        if self.coding != Coding::Identity && has_content {
+            let coding = HeaderValue::from_static(self.coding.as_str());
+            headers.insert(header::CONTENT_ENCODING, coding);
+        }
+        let varies = match (self.varies_by_accept, self.varies_by_coding) {
+            (false, false) => None,
+            (true, false) => Some("Accept"),
+            (false, true) => Some("Accept-Encoding"),
+            (true, true) => Some("Accept, Accept-Encoding"),
+        };
+        if let Some(varies) = varies {
+            headers.insert(header::VARY, HeaderValue::from_static(varies));
+        }
         headers
             .insert(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
         if self.status == StatusCode::METHOD_NOT_ALLOWED {

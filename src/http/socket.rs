@@ -117,6 +117,11 @@ impl Peer {
             Peer::Unix => true,
         }
     }
+
+    /// Whether it came by a name that somebody else may have led to this machine.
+    pub(crate) fn came_by_name(self) -> bool {
+        self != Peer::Unix
+    }
 }
 
 impl fmt::Display for Peer {

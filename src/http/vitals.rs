@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::listing::Listing;
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
+use super::tag::Version;
 pub use crate::encode::PART_BYTES;
 
 /// The recorder's data, as a front end needs it.
@@ -53,6 +54,15 @@ pub trait Vitals: 'static {
     /// [`VitalsError::Absent`] where nothing can be listed, as here unless it is said otherwise.
     fn list(&self, _: Listing) -> Result<Box<dyn Pull>, VitalsError> {
         Err(VitalsError::Absent)
+    }
+
+    /// What the answers show that are begun now: those of the ring that [`pull`](Self::pull) reads,
+    /// or of the rings with these names, which [`list`](Self::list) reads; an empty list means all.
+    ///
+    /// `None` if that cannot be told, as here unless it is said otherwise: such answers have no entity
+    /// tag.
+    fn version(&self, _rings: Option<&[String]>) -> Option<Version> {
+        None
     }
 }
 

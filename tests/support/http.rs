@@ -91,20 +91,23 @@ impl Running {
     }
 
     pub fn with_limits(fake: Fake, limits: Limits) -> Running {
-        Running::serving(move |_| Rc::new(fake), limits)
+        let settings = Settings { limits, ..Settings::default() };
+        Running::serving(move |_| Rc::new(fake), settings)
     }
 
-    /// Serves what `make` makes, which may tell the server more before it runs.
+    /// Serves what `make` makes in the server's thread, at an address of its own. It may tell the
+    /// server more before that runs.
     pub fn serving(
         make: impl FnOnce(&mut Server) -> Rc<dyn Vitals> + Send + 'static,
-        limits: Limits,
+        settings: Settings,
     ) -> Running {
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
+        let hosts = [settings.hosts, vec!["t".to_owned()]].concat();
+        let settings = Settings { listen, hosts, ..settings };
         let (tell, told) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
-            let mut server =
-                Server::bind(Settings { listen, limits, ..Settings::default() }).unwrap();
+            let mut server = Server::bind(settings).unwrap();
             let vitals = make(&mut server);
             tell.send(server.addresses()[0]).unwrap();
             let runtime =
@@ -149,7 +152,7 @@ impl Client {
     }
 
     pub fn get(&mut self, target: &str) -> Reply {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         self.reply()
     }
 
@@ -163,6 +166,9 @@ impl Client {
     /// The next answer and what came of its body.
     pub fn reply_or_fragment(&mut self) -> Reply {
         let mut reply = self.head();
+        if reply.status == 304 {
+            return reply; // which never has a body
+        }
         (reply.body, reply.complete) = if reply.header("transfer-encoding") == Some("chunked") {
             self.chunks()
         } else if let Some(length) = reply.header("content-length") {

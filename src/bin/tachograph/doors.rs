@@ -41,6 +41,8 @@ pub(crate) fn wanted(settings: &Settings) -> anyhow::Result<http::Settings> {
         sockets: settings.places.sockets.iter().map(socket).collect::<Result<_, _>>()?,
         limits,
         access_log: settings.access_log,
+        compression: settings.compression,
+        hosts: settings.hosts.clone(),
     })
 }
 

@@ -106,8 +106,8 @@ impl Acceptable {
     /// What an answer is best written in.
     ///
     /// A client that names a coding wants it rather than none, and that without a word for identity is
-    /// no vote for identity: this is how every scraper and browser means `gzip;q=0.5`. Where a client
-    /// admits nothing that there is, identity is what RFC 9110 suggests over a refusal.
+    /// no vote for identity: this is how every scraper and browser means `gzip;q=0.5`. Where a client admits
+    /// nothing that there is, it gets identity all the same: a refusal would help nobody.
     #[must_use]
     pub fn best(&self) -> Coding {
         let identity = self.identity.unwrap_or(0);

@@ -40,8 +40,9 @@ pub fn host(authority: &str) -> Option<Host<'_>> {
         return Some(Host::Address);
     }
     let name = name.strip_suffix('.').unwrap_or(name);
-    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    (!name.is_empty() && name.bytes().all(is_name_byte)).then_some(Host::Name(name))
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_name_byte);
+    name.split('.').all(is_label).then_some(Host::Name(name))
 }
 
 /// Whether `text` is nothing, or a colon and what may be a port.
@@ -73,6 +74,9 @@ mod tests {
             ("256.0.0.1", Some(Host::Name("256.0.0.1"))),
             ("", None),
             (".", None),
+            ("a..", None),
+            (".a", None),
+            ("a..b", None),
             (":80", None),
             ("[::1", None),
             ("[::1]80", None),

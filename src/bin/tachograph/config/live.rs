@@ -15,6 +15,8 @@ impl Settings {
         self.insecure_listen = new.insecure_listen;
         self.limits = new.limits;
         self.access_log = new.access_log;
+        self.compression = new.compression;
+        self.hosts = new.hosts;
     }
 
     /// The names of what is different in `new` and needs a restart, as in the configuration.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
-use tachograph::http::Limits;
+use tachograph::http::{Compression, Limits, headers};
 use tachograph::sample::{Roots, Sampling};
 
 use super::cli::{self, Common, RunFlags, ServeFlags};
@@ -38,6 +38,8 @@ const CONNECTIONS_MAX: usize = 1 << 20;
 const POINTS_MAX: u64 = 1_000_000_000_000;
 /// Bounds of what a request may have of header or body, in bytes.
 const REQUEST_BYTES: RangeInclusive<usize> = 1 << 10..=1 << 20;
+/// Most names under which the server answers beside its own.
+const HOSTS_MAX: usize = 64;
 /// How much of a wrong line is told, in characters.
 const LINE_CHARS_MAX: usize = 80;
 
@@ -57,6 +59,9 @@ pub(crate) struct Settings {
     pub insecure_listen: bool,
     pub limits: Limits,
     pub access_log: bool,
+    pub compression: Compression,
+    /// Names under which requests are answered beside the machine's own.
+    pub hosts: Vec<String>,
 }
 
 /// The configuration file.
@@ -108,6 +113,10 @@ struct Http {
     streams_max: Option<usize>,
     grace: Option<Span>,
     access_log: Option<bool>,
+    compress_min_bytes: Option<usize>,
+    compress_loopback: Option<bool>,
+    #[serde(default)]
+    hosts: Vec<String>,
 }
 
 /// A duration in the file, written as on the command line.
@@ -272,8 +281,10 @@ pub(crate) fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Res
     let insecure_listen = serve.insecure_listen || file.http.insecure_listen.unwrap_or(false);
     let limits = limits(&serve, &file.http)?;
     let access_log = serve.access_log || file.http.access_log.unwrap_or(false);
+    let compression = compression(&file.http);
     let places = Places::of(&serve.listen, file.http.listen, file.http.unix)?;
     check_open(&places.addresses, insecure_listen)?;
+    let hosts = hosts(file.http.hosts)?;
     let log = common.log.clone().or(file.log).unwrap_or_else(|| LOG_DEFAULT.to_owned());
     let log = log::level(&log).map_err(anyhow::Error::msg)?;
     Ok(Settings {
@@ -288,6 +299,8 @@ pub(crate) fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Res
         insecure_listen,
         limits,
         access_log,
+        compression,
+        hosts,
     })
 }
 
@@ -341,6 +354,31 @@ fn within<T: PartialOrd + Display>(
         return Ok(());
     }
     bail!("{name} = {value} is not {} to {}", range.start(), range.end())
+}
+
+fn compression(file: &Http) -> Compression {
+    let defaults = Compression::default();
+    Compression {
+        bytes_min: file.compress_min_bytes.unwrap_or(defaults.bytes_min),
+        on_loopback: file.compress_loopback.unwrap_or(defaults.on_loopback),
+    }
+}
+
+/// Names without anything that belongs to an address and not to a name.
+fn hosts(hosts: Vec<String>) -> anyhow::Result<Vec<String>> {
+    if hosts.len() > HOSTS_MAX {
+        bail!("there are {} hosts; {HOSTS_MAX} is the most", hosts.len());
+    }
+    for text in &hosts {
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        if text != "*" && headers::host(name) != Some(headers::Host::Name(name)) {
+            bail!(
+                "{text:?} among the hosts is no name: write `shop.example.org`, `*.example.org` for \
+                 all names that end so, or `*` for all names"
+            );
+        }
+    }
+    Ok(hosts)
 }
 
 #[cfg(test)]
@@ -408,6 +446,11 @@ mod tests {
         for key in ["header_bytes_max", "body_bytes_max", "streams_max"] {
             assert!(refusal(&format!("[http]\n{key} = 2000000")).contains(key));
         }
+        for host in ["", "a:80", "https://a", "*a", "a.*", "**", "10.0.0.1", "[::1]", "a b", "a."] {
+            assert!(refusal(&format!("[http]\nhosts = ['{host}']")).contains("hosts"), "{host}");
+        }
+        let many = vec!["'a'"; HOSTS_MAX + 1].join(",");
+        assert!(refusal(&format!("[http]\nhosts = [{many}]")).contains("65 hosts"));
         let many = vec!["'/a'"; RING_DIRS_MAX + 1].join(",");
         assert!(refusal(&format!("ring_dirs = [{many}]")).contains("17 ring_dirs"));
     }
@@ -464,6 +507,8 @@ mod tests {
                     header_bytes_max = 2000\nheader_timeout = '1s'\nidle_timeout = '120s'\n\
                     write_timeout = '3ms'\nbody_bytes_max = 5000\npoints_max = 6000\n\
                     streams_max = 0\ngrace = '7s'\naccess_log = true\n\
+                    compress_min_bytes = 7\ncompress_loopback = true\n\
+                    hosts = ['shop.example.org', '*.lan', '*']\n\
                     [[http.unix]]\npath = '/run/a b'\nmode = '0600'\ngroup = 'adm'\n\
                     [[http.unix]]\npath = '/run/c'\nmode = '0666'\n";
         let shown = |text: &str| {

@@ -60,6 +60,10 @@ impl Settings {
         writeln!(out, "streams_max = {}", limits.streams_max)?;
         writeln!(out, "grace = \"{:?}\"", limits.grace)?;
         writeln!(out, "access_log = {}", self.access_log)?;
+        writeln!(out, "compress_min_bytes = {}", self.compression.bytes_min)?;
+        writeln!(out, "compress_loopback = {}", self.compression.on_loopback)?;
+        let hosts: Vec<_> = self.hosts.iter().map(|host| text(host)).collect();
+        writeln!(out, "hosts = [{}]", hosts.join(", "))?;
         for UnixSettings { path: socket, mode, group } in &places.sockets {
             writeln!(out, "\n[[http.unix]]")?;
             writeln!(out, "path = {}", path(socket))?;
