@@ -36,10 +36,10 @@ pub fn host(authority: &str) -> Option<Host<'_>> {
     if !is_port(port) {
         return None;
     }
+    let name = name.strip_suffix('.').unwrap_or(name);
     if name.parse::<Ipv4Addr>().is_ok() {
         return Some(Host::Address);
     }
-    let name = name.strip_suffix('.').unwrap_or(name);
     let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_name_byte);
     name.split('.').all(is_label).then_some(Host::Name(name))
@@ -66,6 +66,7 @@ mod tests {
             ("10.0.0.1", Some(Host::Address)),
             ("10.0.0.1:65535", Some(Host::Address)),
             ("10.0.0.1:", Some(Host::Address)),
+            ("10.0.0.1.", Some(Host::Address)),
             ("[::1]", Some(Host::Address)),
             ("[::ffff:127.0.0.1]:80", Some(Host::Address)),
             ("[fe80::1%25eth0]:80", Some(Host::Address)),
