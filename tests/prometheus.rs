@@ -241,13 +241,8 @@ impl Database for VictoriaMetrics {
             command.arg(format!("-promscrape.config={config}"));
             command.arg(format!("-storageDataPath={}", data.display()));
             command.arg(format!("-httpListenAddr={address}"));
-            // Windows that overlap bring the same sample more than once.
-            command.arg("-dedup.minScrapeInterval=1ms");
             // What an absence left behind is more than it takes at once otherwise, which is 16 MB.
             command.arg("-promscrape.maxScrapeSize=1GB");
-            // Debian's takes an answer of more than 1 MB in pieces otherwise, and then a sample of a
-            // few series is missing now and then, which the answer had.
-            command.arg("-promscrape.minResponseSizeForStreamParse=1GB");
             command
         }))
     }
@@ -265,6 +260,11 @@ impl Database for VictoriaMetrics {
             // Its own marks, of the end of a series, have no value.
             let points = points.filter_map(|(time, value)| Some((time.as_i64()?, value.as_f64()?)));
             samples.entry(stored_name(&one["metric"])).or_default().extend(points);
+        }
+        // It keeps what windows that overlap bring more than once, each to some fifteen digits.
+        for samples in samples.values_mut() {
+            samples.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
+            samples.dedup_by(|a, b| are_alike(*a, *b));
         }
         samples
     }
