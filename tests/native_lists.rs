@@ -142,6 +142,10 @@ fn answers_of_any_length_are_what_the_rings_hold() {
     let whole = parts(vitals.list(Listing::Series(wanted(""))).expect("listed"), |_| {});
     assert!(whole.len() > 3, "in {} parts", whole.len());
     let series: Json = serde_json::from_slice(&whole.concat()).expect("JSON");
+    let time_of = |seq: u64| {
+        let stamp = jiff::Timestamp::from_second((1_795_000_000 + seq).cast_signed());
+        format!("{:.6}", stamp.expect("a moment"))
+    };
     let list = |name: &str, many: &Many| {
         let entry = |entry: &tachograph::ring::Entry| {
             let series = &entry.series;
@@ -150,6 +154,9 @@ fn answers_of_any_length_are_what_the_rings_hold() {
                 "kind": series.kind.as_str(), "unit": series.unit.as_str(),
                 "repr": series.repr.as_str(), "first": entry.first,
                 "last": (entry.last != layout::LIVES).then_some(entry.last),
+                "first_time": time_of(entry.first), "last_time": null,
+                // Nobody but the application knows what its series are.
+                "help": null,
             })
         };
         let directory = many.producer.writer().ring().directory();
@@ -175,6 +182,8 @@ fn series_that_have_ended_are_listed_for_as_long_as_a_record_has_them() {
     };
     let ended = series("match=worker/\"0\"/load");
     assert_eq!((ended.len(), &ended[0]["first"], &ended[0]["last"]), (1, &json!(1), &json!(1)));
+    assert_eq!(ended[0]["first_time"], "2026-11-18T11:06:41.000000Z");
+    assert_eq!(ended[0]["last_time"], ended[0]["first_time"]);
     let latest = answer(&vitals, Listing::Latest(wanted("match=worker/\"0\"/load")));
     assert_eq!(latest["rings"][0]["values"], json!([]));
     for _ in 0..4 {

@@ -327,6 +327,44 @@ fn encoding_into_a_grown_buffer_allocates_nothing() {
     assert_eq!(allocations(|| assert_eq!(encode(true), grown)), 0, "history");
     assert_eq!(allocations(|| assert!(encode(false) > 1000)), 0, "newest");
 
+    use tachograph::encode::{ColumnsQuery, RowFormat, RowsQuery, WindowColumns, WindowRows};
+    use tachograph::window::{Bounds, Extract, KnownDirectory, NamedRing};
+    let extracts = || {
+        let bounds = Bounds { from_ns: 0, to_ns: u64::MAX, since_seq: None };
+        let named = NamedRing {
+            name: "host".to_owned(),
+            ring: ring.clone(),
+            directory: KnownDirectory::default(),
+        };
+        Extract::all([named], bounds, |_| true)
+    };
+    let (step_ns, cells, limit, resume) = (None, Vec::new(), None, None);
+    let query = ColumnsQuery { step_ns, cells: Vec::new(), limit, resume };
+    let mut columns = WindowColumns::new(extracts(), query);
+    let mut rows = [RowFormat::Csv, RowFormat::Ndjson, RowFormat::Json].map(|format| {
+        let query = RowsQuery { format, step_ns, cells: cells.clone(), limit, resume };
+        WindowRows::new(extracts(), query)
+    });
+    let mut part = |what: &str, write: &mut dyn FnMut(&mut Vec<u8>) -> bool| {
+        // The first part of the ring's turn lays out what is constant; of columns, the times.
+        let set_up = if what == "columns" { 5 } else { 1 };
+        for _ in 0..set_up {
+            text.clear();
+            assert!(!write(&mut text), "{what}: it ends too soon");
+        }
+        let steady = allocations(|| {
+            for _ in 0..10 {
+                text.clear();
+                assert!(!write(&mut text), "{what}: it ends too soon");
+            }
+        });
+        assert_eq!(steady, 0, "{what}");
+    };
+    part("columns", &mut |out| columns.part(out));
+    for rows in &mut rows {
+        part("rows", &mut |out| rows.part(out));
+    }
+
     use tachograph::encode::{Latest, LatestPlan, SERIES_PER_PIECE};
     let mut plan = LatestPlan::default();
     let mut encode = || {

@@ -11,8 +11,6 @@ mod cli;
 mod config;
 #[path = "../../src/bin/tachograph/log.rs"]
 mod log;
-#[path = "../../src/bin/tachograph/moment.rs"]
-mod moment;
 #[path = "../../src/bin/tachograph/show.rs"]
 mod show;
 

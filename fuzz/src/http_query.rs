@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use tachograph::encode::{Cursor, Moment};
 use tachograph::http::Route;
 use tachograph::http::headers::{
     Acceptable, Coding, EntityTag, Host, SCRAPE_TIMEOUT_MAX, entity_tags, host, scrape_timeout,
@@ -10,6 +11,7 @@ use tachograph::http::limits::{CHOICES_MAX, ENTITY_TAGS_MAX, URI_BYTES_MAX, WEIG
 use tachograph::http::quality::{WHOLE, weighted};
 use tachograph::http::query::{
     self, BodyError, ListParameters, NoParameters, ParameterErrors, PullParameters,
+    WindowParameters,
 };
 
 /// Understands a text as a query, as a form in JSON, as a path and as the values of headers.
@@ -41,6 +43,25 @@ pub fn run(input: &[u8]) {
             let _ = wanted.admits("cgroup/system.slice/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/usage_us");
         }
         Err(errors) => check(&errors, pairs),
+    }
+    match query::parse::<WindowParameters>(text) {
+        Ok(wanted) => {
+            assert!(wanted.cells.len() <= CHOICES_MAX);
+            assert!(wanted.limit != Some(0) && wanted.step_ns() != Some(0));
+            let told = wanted.cells.iter().map(|cell| format!("agg={}&", cell.name()));
+            let again = query::parse::<WindowParameters>(&told.collect::<String>());
+            assert_eq!(again.map(|again| again.cells), Ok(wanted.cells));
+            if let Some(cursor) = wanted.next {
+                assert_eq!(cursor.to_string().parse(), Ok(cursor));
+            }
+        }
+        Err(errors) => check(&errors, pairs),
+    }
+    if let Ok(cursor) = text.parse::<Cursor>() {
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+    }
+    if let Ok(moment) = text.parse::<Moment>() {
+        assert!(moment.ns(0) <= moment.ns(u64::MAX));
     }
     if !text.contains(['%', '+']) {
         assert_eq!(query::parse(&encoded(text)), read, "percent-encoding changes nothing");

@@ -526,6 +526,11 @@ fn requests() -> Vec<(String, Vec<u8>)> {
         ("query", "history=1&start-time=1729000000"),
         ("query-encoded", "%68istory=tr%75e&start%2Dtime=%2D7&_dc=1&_dc=2"),
         ("query-refused", "history=maybe&start-time=+5&limit=3&limit=4&history=0"),
+        ("query-window", "from=-5min&to=now&step=10s&agg=avg,p99&match=nic%2F*&format=columns"),
+        (
+            "query-window-next",
+            "limit=9&next=000000000000002a0000000000000007.47.3.1795367200000000000.1795367500000000000",
+        ),
         ("query-separators", "&&=&a==b&=c&history&%zz=%&"),
         ("json", r#"{"history":true,"start-time":-1}"#),
         ("json-refused", r#"{"history":[1e400,null],"start-time":1.5,"x":{"y":"\ud800"}}"#),

@@ -4,9 +4,11 @@
 //! piece. Values stand in the unit in which they are stored; integers are exact, and what was not
 //! measured is left out.
 
-use super::rows::{push_time, push_value};
-use super::{PART_BYTES, push_escaped, push_u64};
-use crate::record::Repr;
+use std::borrow::Cow;
+
+use super::stamp::push_time;
+use super::{PART_BYTES, push_escaped, push_f64, push_u64};
+use crate::record::{Class, Repr, Series, metric};
 use crate::ring::{DirectoryCursor, Entry, RecordView, Ring, RingKind, Value, Words, layout};
 
 /// Series that are looked at for one piece at most, whether they are wanted or not.
@@ -107,7 +109,7 @@ impl SeriesList {
             if !std::mem::take(is_first) {
                 out.extend_from_slice(b",\n");
             }
-            write_series(name, &entry, out);
+            write_series((name, ring), &entry, out);
         }
         self.left.is_empty()
     }
@@ -118,10 +120,10 @@ fn name_of(entry: &Entry) -> String {
     format!("{}/{}", entry.series.object, entry.series.metric)
 }
 
-fn write_series(ring: &str, entry: &Entry, out: &mut Vec<u8>) {
+fn write_series<W: Words>((name, ring): (&str, &Ring<W>), entry: &Entry, out: &mut Vec<u8>) {
     let series = &entry.series;
     out.extend_from_slice(b"{\"ring\":");
-    push_escaped(out, ring);
+    push_escaped(out, name);
     for (name, text) in [
         ("object", &*series.object),
         ("metric", &*series.metric),
@@ -140,7 +142,34 @@ fn write_series(ring: &str, entry: &Entry, out: &mut Vec<u8>) {
     } else {
         push_u64(out, entry.last);
     }
+    // When these two records were made, as far as the ring still has them.
+    for (key, seq) in [("first_time", entry.first), ("last_time", entry.last)] {
+        push_key(out, key);
+        match ring.read(seq, |view| view.realtime_ns()) {
+            Ok(time_ns) => {
+                out.push(b'"');
+                push_time(out, time_ns);
+                out.push(b'"');
+            }
+            Err(_) => out.extend_from_slice(b"null"),
+        }
+    }
+    push_key(out, "help");
+    match help(ring.header().kind(), series) {
+        Some(help) => push_escaped(out, &help),
+        None => out.extend_from_slice(b"null"),
+    }
     out.push(b'}');
+}
+
+/// What the catalog says of a series. It knows nothing of an application's, whatever their names.
+fn help(kind: RingKind, series: &Series) -> Option<Cow<'static, str>> {
+    let class = Class::of(&series.object).filter(|_| kind == RingKind::Lane)?;
+    let metric = metric(class, &series.metric)?;
+    match metric.matches(&series.metric) {
+        Some(field) if !field.is_empty() => Some(metric.help.replace('*', field).into()),
+        _ => Some(metric.help.into()),
+    }
 }
 
 /// The living series of one ring, laid out for its newest record. It is brought up to date when the
@@ -329,6 +358,13 @@ fn write_values<W: Words>(
     out.extend_from_slice(b"]}");
     progress.done = true;
     (progress, budget)
+}
+
+fn push_value(out: &mut Vec<u8>, value: Value) {
+    match value {
+        Value::U64(value) => push_u64(out, value),
+        Value::F64(value) => push_f64(out, value),
+    }
 }
 
 fn push_key(out: &mut Vec<u8>, name: &str) {

@@ -15,17 +15,20 @@
 //! {"time":"2026-11-22T17:06:43.000119Z","seq":4712,"lane":"host","gap":"missed","count":2}
 //! ```
 //!
-//! one per line, or all of them as the list `rows` of one object. Rows of steps have, instead of
-//! `seq` and `value`, what [`StepCells`] says of the step that ends at `time`; what does not apply
+//! one per line, or all of them as the list `rows` of one object. Where rows end because no more were
+//! asked for, it is told where the next ones begin: as `next` beside `rows`, as a last line that is
+//! an object with `next` alone, or as a last row of CSV whose metric is `next`. Rows of steps have, instead of
+//! `seq` and `value`, what each [`Cell`] says of the step that ends at `time`; what does not apply
 //! is empty in CSV and left out in JSON. CSV is that of RFC 4180, with a newline alone.
 
-use std::io::Write as _;
-
-use super::{push_escaped, push_f64, push_u64};
+use super::cells::Cell;
+use super::number::F64_ROOM;
+use super::push_escaped;
+use super::room::{BLOCK, Room};
+use super::stamp::{STAMP_BYTES, Stamp};
 use crate::record::Series;
 use crate::ring::Value;
-use crate::window::step::Sum;
-use crate::window::{Aggregate, GapReason};
+use crate::window::GapReason;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,80 +41,36 @@ pub enum RowFormat {
     Json,
 }
 
-/// What a row of a step says, in the order of its columns; `None` where it does not apply.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct StepCells {
-    /// Values of a gauge in the step; of a counter, pairs of values whose increase is known.
-    pub count: u64,
-    /// Smallest value of a gauge.
-    pub min: Option<Value>,
-    /// Largest value of a gauge.
-    pub max: Option<Value>,
-    /// Mean of a gauge's values.
-    pub mean: Option<f64>,
-    /// The last value.
-    pub last: Option<Value>,
-    /// What a counter counted.
-    pub increase: Option<Value>,
-    /// The increase by the time that it was counted in, per second.
-    pub rate: Option<f64>,
-    /// That time, in seconds.
-    pub covered_s: Option<f64>,
-    /// How often the counter began anew.
-    pub resets: Option<u64>,
-}
-
-impl From<&Aggregate> for StepCells {
-    fn from(aggregate: &Aggregate) -> Self {
-        match aggregate {
-            Aggregate::Gauge(levels) => Self {
-                count: levels.count,
-                min: levels.min,
-                max: levels.max,
-                mean: levels.mean(),
-                last: levels.last,
-                ..Self::default()
-            },
-            Aggregate::Counter(advance) => Self {
-                count: advance.pairs,
-                last: advance.last,
-                increase: advance.increase().and_then(value_of),
-                rate: advance.rate(),
-                covered_s: Some(advance.covered_ns as f64 / 1e9),
-                resets: Some(advance.resets),
-                ..Self::default()
-            },
-        }
-    }
-}
-
-/// A sum as a value: exact where it is a number that a counter can have.
-fn value_of(sum: Sum) -> Option<Value> {
-    match sum {
-        Sum::Integer(sum) => match u64::try_from(sum) {
-            Ok(sum) => Some(Value::U64(sum)),
-            Err(_) => Some(Value::F64(sum as f64)),
-        },
-        Sum::Double { .. } => sum.as_f64().map(Value::F64),
-    }
-}
-
-const RAW_HEADING: &[u8] = b"time,seq,lane,object,metric,unit,value\n";
-const STEP_HEADING: &[u8] =
-    b"time,lane,object,metric,unit,count,min,max,mean,last,increase,rate,covered_s,resets\n";
 const GAP: &str = "gap";
+const NEXT: &str = "next";
+/// What every row of a record begins with: the separator, 11 bytes of keys, the moment, 8 bytes and
+/// the sequence.
+const MOMENT_ROOM: usize = 80;
+/// What a row has beside its series' text.
+const ROW_ROOM: usize = MOMENT_ROOM + BLOCK + F64_ROOM + END_ROOM;
+/// What ends a row.
+const END_ROOM: usize = 4;
 
-/// The part of a series' rows that does not change, laid out once.
-#[derive(Debug)]
-pub struct RowSeries {
-    text: Box<[u8]>,
+/// The part of the rows of some series that does not change, laid out once.
+#[derive(Clone, Debug)]
+pub(super) struct RowTexts {
+    format: RowFormat,
+    /// One behind the other, and a block of padding at the end.
+    text: Vec<u8>,
+    /// Where each of them is and how long it is.
+    places: Vec<(usize, usize)>,
+    longest: usize,
 }
 
-impl RowSeries {
-    /// The part of the rows of `series` in `lane`.
-    #[must_use]
-    pub fn new(format: RowFormat, lane: &str, series: &Series) -> Self {
-        let mut text = Vec::new();
+impl RowTexts {
+    pub(super) fn new(format: RowFormat) -> Self {
+        Self { format, text: vec![0; BLOCK], places: Vec::new(), longest: 0 }
+    }
+
+    /// Adds the rows of `series` in `lane`.
+    pub(super) fn push(&mut self, lane: &str, series: &Series) {
+        let at = self.text.len() - BLOCK;
+        self.text.truncate(at);
         let unit = series.unit.as_str();
         let fields = [
             ("lane", lane),
@@ -120,163 +79,229 @@ impl RowSeries {
             ("unit", unit),
         ];
         for (name, value) in fields {
-            text.push(b',');
-            match format {
-                RowFormat::Csv => push_csv(&mut text, value),
+            self.text.push(b',');
+            match self.format {
+                RowFormat::Csv => push_csv(&mut self.text, value),
                 RowFormat::Ndjson | RowFormat::Json => {
-                    push_escaped(&mut text, name);
-                    text.push(b':');
-                    push_escaped(&mut text, value);
+                    push_escaped(&mut self.text, name);
+                    self.text.push(b':');
+                    push_escaped(&mut self.text, value);
                 }
             }
         }
-        Self { text: text.into() }
+        let len = self.text.len() - at;
+        self.text.resize(at + len + BLOCK, 0);
+        self.places.push((at, len));
+        self.longest = self.longest.max(len);
+    }
+
+    /// What the longest row of a value may touch.
+    pub(super) fn room_bytes(&self) -> usize {
+        self.longest + VALUE_KEY.len() + ROW_ROOM
     }
 }
+
+/// What stands between a series' text and its value in JSON.
+const VALUE_KEY: &[u8; 9] = b",\"value\":";
 
 /// Writes rows.
 #[derive(Clone, Debug)]
-pub struct Rows {
+pub(super) struct Rows {
     format: RowFormat,
-    /// Whether they are rows of steps.
-    steps: bool,
+    /// What rows of steps say, beside the text that stands before it; empty for rows of records.
+    cells: Vec<(Cell, Box<[u8]>)>,
     /// Whether no row has been written.
-    first: bool,
-    /// Time and, of records, sequence, as every row of a record begins with.
-    moment: Vec<u8>,
+    pub(super) first: bool,
+    stamp: Stamp,
+    /// What every row of a record begins with, and how long that is.
+    moment: [u8; MOMENT_ROOM],
+    moment_len: usize,
+    end: [u8; END_ROOM],
+    end_len: usize,
 }
 
 impl Rows {
-    /// Rows of records, or of `steps`.
-    #[must_use]
-    pub fn new(format: RowFormat, steps: bool) -> Self {
-        Self { format, steps, first: true, moment: Vec::new() }
-    }
-
-    /// Appends what stands before the first row.
-    pub fn head(&self, out: &mut Vec<u8>) {
-        match self.format {
-            RowFormat::Csv if self.steps => out.extend_from_slice(STEP_HEADING),
-            RowFormat::Csv => out.extend_from_slice(RAW_HEADING),
-            RowFormat::Json => out.extend_from_slice(b"{\"rows\":["),
-            RowFormat::Ndjson => {}
-        }
-    }
-
-    /// Appends what stands behind the last row.
-    pub fn tail(&self, out: &mut Vec<u8>) {
-        if self.format == RowFormat::Json {
-            out.extend_from_slice(b"\n]}\n");
-        }
-    }
-
-    /// Says of which record, or of the step that ended with which, the next rows are.
-    pub fn at(&mut self, realtime_ns: u64, seq: u64) {
-        self.moment.clear();
-        let json = self.format != RowFormat::Csv;
-        self.moment.extend_from_slice(if json { b"{\"time\":\"" } else { b"" });
-        push_time(&mut self.moment, realtime_ns);
-        self.moment.extend_from_slice(if json { b"\"" } else { b"" });
-        if !self.steps {
-            self.moment.extend_from_slice(if json { b",\"seq\":" } else { b"," });
-            push_u64(&mut self.moment, seq);
-        }
-    }
-
-    /// Appends the row of one value.
-    pub fn value(&mut self, series: &RowSeries, value: Value, out: &mut Vec<u8>) {
-        self.begin(out);
-        out.extend_from_slice(&series.text);
-        out.extend_from_slice(if self.format == RowFormat::Csv { b"," } else { b",\"value\":" });
-        push_value(out, value);
-        self.end(out);
-    }
-
-    /// Appends the row of one series' step.
-    pub fn step(&mut self, series: &RowSeries, cells: &StepCells, out: &mut Vec<u8>) {
-        self.begin(out);
-        out.extend_from_slice(&series.text);
-        let float = |value: Option<f64>| value.map(Value::F64);
-        let integer = |value: Option<u64>| value.map(Value::U64);
-        for (name, value) in [
-            ("count", Some(Value::U64(cells.count))),
-            ("min", cells.min),
-            ("max", cells.max),
-            ("mean", float(cells.mean)),
-            ("last", cells.last),
-            ("increase", cells.increase),
-            ("rate", float(cells.rate)),
-            ("covered_s", float(cells.covered_s)),
-            ("resets", integer(cells.resets)),
-        ] {
-            match (self.format, value) {
-                (RowFormat::Csv, value) => {
-                    out.push(b',');
-                    value.into_iter().for_each(|value| push_value(out, value));
-                }
-                (_, Some(value)) => {
-                    out.extend_from_slice(b",\"");
-                    out.extend_from_slice(name.as_bytes());
-                    out.extend_from_slice(b"\":");
-                    push_value(out, value);
-                }
-                (_, None) => {}
-            }
-        }
-        self.end(out);
-    }
-
-    /// Appends the row of a gap in a lane.
-    pub fn gap(&mut self, lane: &str, reason: GapReason, out: &mut Vec<u8>) {
-        self.begin(out);
-        if self.format == RowFormat::Csv {
-            for cell in [lane, "", GAP, reason.as_str()] {
-                out.push(b',');
-                push_csv(out, cell);
-            }
-            out.push(b',');
-            push_u64(out, reason.count());
-            // The cells of a step that do not apply.
-            out.extend_from_slice(if self.steps { b",,,,,,,," } else { b"" });
-        } else {
-            out.extend_from_slice(b",\"lane\":");
-            push_escaped(out, lane);
-            out.extend_from_slice(b",\"gap\":");
-            push_escaped(out, reason.as_str());
-            out.extend_from_slice(b",\"count\":");
-            push_u64(out, reason.count());
-        }
-        self.end(out);
-    }
-
-    fn begin(&mut self, out: &mut Vec<u8>) {
-        if self.format == RowFormat::Json {
-            out.extend_from_slice(if self.first { b"\n" } else { b",\n" });
-        }
-        self.first = false;
-        out.extend_from_slice(&self.moment);
-    }
-
-    fn end(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(match self.format {
+    /// Rows of records or, with `cells`, of steps.
+    pub(super) fn new(format: RowFormat, cells: &[Cell]) -> Self {
+        let end: &[u8] = match format {
             RowFormat::Csv => b"\n",
             RowFormat::Ndjson => b"}\n",
             RowFormat::Json => b"}",
-        });
+        };
+        let text = |cell: &Cell| match format {
+            RowFormat::Csv => b","[..].into(),
+            _ => format!(",\"{}\":", cell.name()).into_bytes().into_boxed_slice(),
+        };
+        let mut rows = Self {
+            format,
+            cells: cells.iter().map(|cell| (*cell, text(cell))).collect(),
+            first: true,
+            stamp: Stamp::new(),
+            moment: [0; MOMENT_ROOM],
+            moment_len: 0,
+            end: [0; END_ROOM],
+            end_len: end.len(),
+        };
+        rows.end[..end.len()].copy_from_slice(end);
+        rows
     }
-}
 
-/// Appends a moment as RFC 3339 has it, in UTC, to the microsecond.
-pub(super) fn push_time(out: &mut Vec<u8>, realtime_ns: u64) {
-    let stamp = jiff::Timestamp::from_nanosecond(i128::from(realtime_ns)).unwrap_or_default();
-    // Writing to a Vec does not fail.
-    let _ = write!(out, "{stamp:.6}");
-}
+    fn is_json(&self) -> bool {
+        self.format != RowFormat::Csv
+    }
 
-pub(super) fn push_value(out: &mut Vec<u8>, value: Value) {
-    match value {
-        Value::U64(value) => push_u64(out, value),
-        Value::F64(value) => push_f64(out, value),
+    /// Appends what stands before the first row.
+    pub(super) fn head(&self, room: &mut Room<'_>) {
+        match self.format {
+            RowFormat::Json => room.push(b"{\"rows\":["),
+            RowFormat::Ndjson => {}
+            RowFormat::Csv if self.cells.is_empty() => {
+                room.push(b"time,seq,lane,object,metric,unit,value\n");
+            }
+            RowFormat::Csv => {
+                room.push(b"time,lane,object,metric,unit");
+                for (cell, _) in &self.cells {
+                    room.push(b",");
+                    room.push(cell.name().as_bytes());
+                }
+                room.push(b"\n");
+            }
+        }
+    }
+
+    /// Appends what stands behind the last row; `next` is where more rows begin.
+    pub(super) fn tail(&self, next: Option<&str>, room: &mut Room<'_>) {
+        match (self.format, next) {
+            (RowFormat::Json, None) => room.push(b"\n],\"next\":null}\n"),
+            (RowFormat::Json, Some(next)) => {
+                room.push(b"\n],\"next\":");
+                room.push_escaped(next);
+                room.push(b"}\n");
+            }
+            (_, None) => {}
+            (RowFormat::Ndjson, Some(next)) => {
+                room.push(b"{\"next\":");
+                room.push_escaped(next);
+                room.push(b"}\n");
+            }
+            (RowFormat::Csv, Some(next)) => {
+                let before = if self.cells.is_empty() { ",,,," } else { ",,," };
+                for text in [before, NEXT, ",,", next] {
+                    room.push(text.as_bytes());
+                }
+                self.pad(room);
+                room.push(b"\n");
+            }
+        }
+    }
+
+    /// Says of which record, or of the step that ended when, the next rows are.
+    pub(super) fn at(&mut self, realtime_ns: u64, seq: u64) {
+        let json = self.format != RowFormat::Csv;
+        let mut len = 0;
+        let mut put = |text: &[u8]| {
+            self.moment[len..][..text.len()].copy_from_slice(text);
+            len += text.len();
+        };
+        if self.format == RowFormat::Json {
+            put(b",\n");
+        }
+        put(if json { b"{\"time\":\"" } else { b"" });
+        put(&self.stamp.of(realtime_ns)[..STAMP_BYTES]);
+        put(if json { b"\"" } else { b"" });
+        if self.cells.is_empty() {
+            put(if json { b",\"seq\":" } else { b"," });
+            put(itoa::Buffer::new().format(seq).as_bytes());
+        }
+        self.moment_len = len;
+    }
+
+    /// Appends the row of one value. There must be room for [`RowTexts::room_bytes`].
+    #[inline]
+    pub(super) fn value(
+        &mut self,
+        (texts, index): (&RowTexts, usize),
+        value: Value,
+        room: &mut Room<'_>,
+    ) {
+        self.begin(room);
+        let (at, len) = texts.places[index];
+        room.blocks(&texts.text, at, len);
+        if self.is_json() {
+            room.block(VALUE_KEY, VALUE_KEY.len());
+        } else {
+            room.block(b",", 1);
+        }
+        room.value(value);
+        room.block(&self.end, self.end_len);
+    }
+
+    /// Appends the row of one series' step.
+    pub(super) fn step(
+        &mut self,
+        (texts, index): (&RowTexts, usize),
+        values: &[Option<Value>],
+        room: &mut Room<'_>,
+    ) {
+        room.reserve(texts.room_bytes());
+        self.begin(room);
+        let (at, len) = texts.places[index];
+        room.blocks(&texts.text, at, len);
+        for ((_, key), value) in self.cells.iter().zip(values) {
+            if value.is_some() || !self.is_json() {
+                room.push(key);
+            }
+            if let Some(value) = value {
+                room.reserve(F64_ROOM);
+                room.value(*value);
+            }
+        }
+        self.finish(room);
+    }
+
+    /// Appends the row of a gap in a lane.
+    pub(super) fn gap(&mut self, lane: &str, reason: GapReason, room: &mut Room<'_>) {
+        room.reserve(ROW_ROOM);
+        self.begin(room);
+        if self.is_json() {
+            room.push(b",\"lane\":");
+            room.push_escaped(lane);
+            room.push(b",\"gap\":");
+            room.push_escaped(reason.as_str());
+            room.push(b",\"count\":");
+            room.push_u64(reason.count());
+        } else {
+            let mut cells = Vec::new();
+            for cell in [lane, "", GAP, reason.as_str()] {
+                cells.push(b',');
+                push_csv(&mut cells, cell);
+            }
+            cells.push(b',');
+            room.push(&cells);
+            room.push_u64(reason.count());
+            self.pad(room);
+        }
+        self.finish(room);
+    }
+
+    /// The cells of a step that a row which is none does not have: all but the first.
+    fn pad(&self, room: &mut Room<'_>) {
+        (1..self.cells.len()).for_each(|_| room.push(b","));
+    }
+
+    #[inline]
+    fn begin(&mut self, room: &mut Room<'_>) {
+        if std::mem::take(&mut self.first) && self.format == RowFormat::Json {
+            // Without the comma.
+            room.push(&self.moment[1..self.moment_len]);
+            room.reserve(ROW_ROOM);
+        } else {
+            room.block(&self.moment, self.moment_len);
+        }
+    }
+
+    fn finish(&self, room: &mut Room<'_>) {
+        room.push(&self.end[..self.end_len]);
     }
 }
 
@@ -304,19 +329,23 @@ mod tests {
     fn rows(format: RowFormat) -> String {
         let series = |object: &str, metric: &str, unit| {
             let (object, metric) = (object.into(), metric.into());
-            let series = Series { object, metric, kind: Kind::Gauge, unit, repr: Repr::F64 };
-            RowSeries::new(format, "host", &series)
+            Series { object, metric, kind: Kind::Gauge, unit, repr: Repr::F64 }
         };
-        let load = series("host", "load1", Unit::Count);
-        let odd = series("textfile/a", "x{q=\"1,2\"}", Unit::Bytes);
-        let (mut rows, mut out) = (Rows::new(format, false), Vec::new());
-        rows.head(&mut out);
+        let mut texts = RowTexts::new(format);
+        texts.push("host", &series("host", "load1", Unit::Count));
+        texts.push("host", &series("textfile/a", "x{q=\"1,2\"}", Unit::Bytes));
+        let (mut rows, mut out) = (Rows::new(format, &[]), Vec::new());
+        let mut room = Room::behind(&mut out);
+        rows.head(&mut room);
         rows.at(1_795_367_200_000_123_456, 4711);
-        rows.value(&load, Value::F64(0.25), &mut out);
+        room.reserve(texts.room_bytes());
+        rows.value((&texts, 0), Value::F64(0.25), &mut room);
         rows.at(1_795_367_203_000_119_000, 4712);
-        rows.gap("host", GapReason::Missed(2), &mut out);
-        rows.value(&odd, Value::U64(u64::MAX - 1), &mut out);
-        rows.tail(&mut out);
+        rows.gap("host", GapReason::Missed(2), &mut room);
+        room.reserve(texts.room_bytes());
+        rows.value((&texts, 1), Value::U64(u64::MAX - 1), &mut room);
+        rows.tail(None, &mut room);
+        drop(room);
         String::from_utf8(out).expect("UTF-8")
     }
 
@@ -354,22 +383,28 @@ mod tests {
             unit: Unit::Count,
             repr: Repr::U64,
         };
-        let cells = StepCells {
-            count: 3,
-            last: Some(Value::U64(9)),
-            increase: Some(Value::U64(6)),
-            rate: Some(2.0),
-            covered_s: Some(3.0),
-            resets: Some(0),
-            ..StepCells::default()
-        };
+        let values = [
+            Some(Value::U64(3)),
+            None,
+            None,
+            None,
+            Some(Value::U64(9)),
+            Some(Value::U64(6)),
+            Some(Value::F64(2.0)),
+            Some(Value::F64(3.0)),
+            Some(Value::U64(0)),
+        ];
         let write = |format| {
-            let (mut rows, mut out) = (Rows::new(format, true), Vec::new());
-            rows.head(&mut out);
+            let (mut rows, mut out) = (Rows::new(format, Cell::DEFAULT), Vec::new());
+            let mut texts = RowTexts::new(format);
+            texts.push("host", &series);
+            let mut room = Room::behind(&mut out);
+            rows.head(&mut room);
             rows.at(1_795_367_200_000_000_000, 5);
-            rows.step(&RowSeries::new(format, "host", &series), &cells, &mut out);
-            rows.gap("host", GapReason::Epoch { to: 2 }, &mut out);
-            rows.tail(&mut out);
+            rows.step((&texts, 0), &values, &mut room);
+            rows.gap("host", GapReason::Epoch { to: 2 }, &mut room);
+            rows.tail(None, &mut room);
+            drop(room);
             String::from_utf8(out).expect("UTF-8")
         };
         let csv = write(RowFormat::Csv);

@@ -3,6 +3,7 @@
 use hyper::header::HeaderValue;
 
 use super::formatter::Formatter;
+use super::query::WindowFormat;
 
 /// A type of version 1.0.0 with the escaping that was asked for.
 macro_rules! escaped {
@@ -34,6 +35,9 @@ pub(crate) enum Content {
     Formatter,
     Json,
     Text,
+    Csv,
+    Ndjson,
+    Arrow,
     /// Prometheus text 0.0.4.
     Prometheus,
     /// Prometheus text 1.0.0.
@@ -64,6 +68,15 @@ impl Escaping {
 }
 
 impl Content {
+    pub(crate) fn of_window(format: WindowFormat) -> Content {
+        match format {
+            WindowFormat::Json | WindowFormat::Columns => Content::Json,
+            WindowFormat::Csv => Content::Csv,
+            WindowFormat::Ndjson => Content::Ndjson,
+            WindowFormat::Arrow => Content::Arrow,
+        }
+    }
+
     pub(crate) fn of(formatter: Formatter) -> Content {
         match formatter {
             Formatter::Json | Formatter::Extjs => Content::Formatter,
@@ -78,6 +91,9 @@ impl Content {
             Content::Formatter
             | Content::Json
             | Content::Text
+            | Content::Csv
+            | Content::Ndjson
+            | Content::Arrow
             | Content::Prometheus
             | Content::PrometheusV1(_)
             | Content::OpenMetrics(_) => true,
@@ -90,6 +106,11 @@ impl Content {
                 const { HeaderValue::from_static("application/json;charset=UTF-8") }
             }
             Content::Json => const { HeaderValue::from_static("application/json") },
+            Content::Csv => const { HeaderValue::from_static("text/csv; charset=utf-8") },
+            Content::Ndjson => const { HeaderValue::from_static("application/x-ndjson") },
+            Content::Arrow => {
+                const { HeaderValue::from_static("application/vnd.apache.arrow.stream") }
+            }
             Content::Text => const { HeaderValue::from_static("text/plain; charset=utf-8") },
             Content::Prometheus => {
                 const { HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8") }

@@ -58,6 +58,8 @@ counters! {
     cross_site_refused,
     /// Requests refused for their parameters.
     parameter_errors,
+    /// Windows answered 413: they could have more points than `points_max`.
+    windows_too_large,
     /// Answers that could not begin because the ring was not readable.
     vitals_errors,
     /// Files that could not be served as rings, each once for each reason.

@@ -96,7 +96,7 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Bytes of a request's body, which is read for parameters; more are answered 413.
     pub body_bytes_max: usize,
-    /// Points in one answer; a window with more is answered 413.
+    /// Points of a window in one answer; for more there has to be a `limit`, else it is answered 413.
     pub points_max: u64,
     /// Streams open at one time; one more is answered 503.
     pub streams_max: usize,

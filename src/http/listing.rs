@@ -11,6 +11,7 @@ use crate::encode::{
     Latest, LatestPlan, RingLine, SERIES_PER_PIECE, SeriesList, push_escaped, push_u64,
 };
 use crate::ring::{Ring, Words};
+use crate::window::{KnownDirectory, NamedRing};
 
 /// What a request of the native API lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,13 @@ pub(super) struct Listed<W> {
     /// What outlives one answer.
     pub(super) plan: Rc<RefCell<LatestPlan>>,
     pub(super) scrapes: Rc<Scrapes>,
+    pub(super) directory: KnownDirectory,
+}
+
+impl<W> Listed<W> {
+    pub(super) fn into_named(self) -> NamedRing<W> {
+        NamedRing { name: self.name, ring: self.ring, directory: self.directory }
+    }
 }
 
 /// Every ring as a whole.

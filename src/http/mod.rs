@@ -9,6 +9,7 @@
 //! | `GET /api/v1/latest` | the newest record of the rings, chosen likewise |
 //! | `GET /metrics` | the newest record for Prometheus: text or OpenMetrics, as `Accept` has it |
 //! | `GET /metrics/history` | every record of a `window`, `since_seq`, or since a `cursor`, with times |
+//! | `GET /api/v1/window` | a window of the rings, chosen likewise: every record, or in steps |
 //! | `GET /healthz` | `ok`, for as long as the process answers at all |
 //! | `GET /readyz` | `ready`, or 503 and why the newest record is not fresh |
 //!
@@ -96,6 +97,7 @@ mod socket;
 mod tag;
 mod vitals;
 mod watch;
+mod window;
 
 pub use access::ACCESS;
 pub use counters::Counters;
@@ -111,3 +113,4 @@ pub use scrapes::{HistoryStart, ScrapeWanted, Scraped};
 pub use server::{Compression, Remote, Server, Settings, Summary};
 pub use tag::Version;
 pub use vitals::{Freshness, PART_BYTES, Part, Pull, Vitals, VitalsError};
+pub use window::WindowError;

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::listing::{LatestPull, Listing, RingsPull, SeriesPull};
-use super::query::ListParameters;
+use super::listing::{LatestPull, Listed, Listing, RingsPull, SeriesPull};
+use super::query::{ListParameters, WindowParameters};
 use super::ring_pull::{Answers, RingPull};
 use super::rings::Rings;
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped, Scrapes};
 use super::tag::Version;
 use super::vitals::{Freshness, Part, Pull, Vitals, VitalsError};
+use super::window::{self, RING_DEFAULT, WindowError};
 use crate::ring::{OpenError, ReadMap, Reader, Ring, boottime_ns, layout, realtime_ns};
 
 /// How often the ring's name is looked at, in case another file has taken its place unannounced.
@@ -156,6 +157,25 @@ impl Vitals for RingVitals {
         let mut reader = self.reader.borrow_mut();
         self.follow(&mut reader).ok()?;
         Some(Version::of(reader.as_ref()?.ring()))
+    }
+
+    fn window(
+        &self,
+        mut wanted: WindowParameters,
+        points_max: u64,
+    ) -> Result<Box<dyn Pull>, VitalsError> {
+        let rings = self.rings.as_ref().ok_or(VitalsError::Absent)?;
+        let names = &mut wanted.series.rings;
+        if wanted.since_seq.is_some() {
+            match names.len() {
+                0 => names.push(RING_DEFAULT.to_owned()),
+                1 => {}
+                _ => return Err(WindowError::ManyRings.into()),
+            }
+        }
+        let rings = rings.listed(names).map_err(VitalsError::UnknownRing)?;
+        let rings = rings.into_iter().map(Listed::into_named).collect();
+        window::begin(rings, wanted, points_max, realtime_ns())
     }
 }
 

@@ -16,6 +16,7 @@ use super::scrapes::Scrapes;
 use super::tag::Version;
 use crate::encode::{LatestPlan, RingLine, living};
 use crate::ring::{OpenError, ReadMap, Reader, RingKind, layout, unfit_name};
+use crate::window::KnownDirectory;
 
 /// The rings in some directories, as far as they can be trusted.
 ///
@@ -47,6 +48,7 @@ struct Served {
     reader: RefCell<Reader>,
     plan: Rc<RefCell<LatestPlan>>,
     scrapes: Rc<Scrapes>,
+    directory: KnownDirectory,
 }
 
 /// A file that is not served, and why.
@@ -232,6 +234,7 @@ impl Served {
             reader: RefCell::new(reader),
             plan: Rc::default(),
             scrapes: Scrapes::of(name),
+            directory: KnownDirectory::default(),
         })
     }
 
@@ -259,7 +262,8 @@ impl Served {
     fn listed(&self) -> Listed<ReadMap> {
         let ring = self.reader.borrow().ring().clone();
         let (plan, scrapes) = (Rc::clone(&self.plan), Rc::clone(&self.scrapes));
-        Listed { name: self.name.clone(), ring, plan, scrapes }
+        let (name, directory) = (self.name.clone(), self.directory.clone());
+        Listed { name, ring, plan, directory, scrapes }
     }
 
     fn line(&self) -> RingLine {

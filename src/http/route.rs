@@ -22,6 +22,8 @@ pub enum Route {
     Scrape,
     /// `/metrics/history`
     ScrapeHistory,
+    /// `/api/v1/window`
+    Window,
     /// `/healthz`
     Healthz,
     /// `/readyz`
@@ -66,6 +68,7 @@ impl Route {
                 ["rings"] => Route::Rings,
                 ["series"] => Route::Series,
                 ["latest"] => Route::Latest,
+                ["window"] => Route::Window,
                 _ => Route::UnknownNative,
             },
             ["api2", name, ref rest @ ..] => match (Formatter::named(name), rest) {
@@ -96,7 +99,7 @@ impl Route {
             Route::Metrics(formatter)
             | Route::Version(formatter)
             | Route::UnknownApi(formatter) => Some(formatter),
-            Route::Rings | Route::Series | Route::Latest | Route::UnknownNative => {
+            Route::Rings | Route::Series | Route::Latest | Route::Window | Route::UnknownNative => {
                 Some(Formatter::Native)
             }
             Route::Scrape | Route::ScrapeHistory => Some(Formatter::Plain),
@@ -123,6 +126,7 @@ mod tests {
             ("/api/v1/rings", Route::Rings),
             ("/api/v1/series/", Route::Series),
             ("//api/v1/latest", Route::Latest),
+            ("/api/v1/window", Route::Window),
             ("/api/v1", Route::UnknownNative),
             ("/api/v1/latest/shop", Route::UnknownNative),
             ("/api/v1/a/b/c", Route::UnknownNative),

@@ -9,12 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::listing::{LatestPull, Listed, Listing, RingsPull, SeriesPull};
+use super::query::WindowParameters;
 use super::ring_pull::{Answers, RingPull};
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped, Scrapes};
 use super::tag::Version;
 use super::vitals::{Freshness, Pull, Vitals, VitalsError};
+use super::window;
 use crate::encode::{LatestPlan, RingLine, living};
 use crate::ring::{OpenError, PreadWords, Ring, open_untrusted, realtime_ns};
+use crate::window::KnownDirectory;
 
 /// What has become of its writer.
 const STATE: &str = "saved";
@@ -28,6 +31,7 @@ pub struct SavedVitals {
     uid: u32,
     ring: Ring<Arc<PreadWords>>,
     plan: Rc<RefCell<LatestPlan>>,
+    directory: KnownDirectory,
     answers: Rc<Answers>,
     scrapes: Rc<Scrapes>,
 }
@@ -42,8 +46,9 @@ impl SavedVitals {
         let (ring, file) = open_untrusted(path)?;
         let uid = file.metadata().map_or(u32::MAX, |meta| meta.uid());
         let (path, ring) = (path.to_owned(), ring.shared());
+        let (plan, directory) = (Rc::default(), KnownDirectory::default());
         let scrapes = Scrapes::of(&name_of(&path));
-        Ok(Self { path, uid, ring, plan: Rc::default(), answers: Rc::default(), scrapes })
+        Ok(Self { path, uid, ring, plan, directory, answers: Rc::default(), scrapes })
     }
 
     fn name(&self) -> String {
@@ -78,7 +83,8 @@ impl SavedVitals {
             Some(unknown) => Err(VitalsError::UnknownRing(unknown.clone())),
             None => {
                 let (plan, scrapes) = (Rc::clone(&self.plan), Rc::clone(&self.scrapes));
-                Ok(vec![Listed { name, ring: self.ring.clone(), plan, scrapes }])
+                let (ring, directory) = (self.ring.clone(), self.directory.clone());
+                Ok(vec![Listed { name, ring, plan, directory, scrapes }])
             }
         }
     }
@@ -142,5 +148,15 @@ impl Vitals for SavedVitals {
     fn version(&self, rings: Option<&[String]>) -> Option<Version> {
         let is_known = rings.is_none_or(|names| self.listed(names).is_ok());
         is_known.then(|| Version::of(&self.ring))
+    }
+
+    fn window(
+        &self,
+        wanted: WindowParameters,
+        points_max: u64,
+    ) -> Result<Box<dyn Pull>, VitalsError> {
+        let rings = self.listed(&wanted.series.rings)?;
+        let rings = rings.into_iter().map(Listed::into_named).collect();
+        window::begin(rings, wanted, points_max, self.newest_ns().unwrap_or(0))
     }
 }

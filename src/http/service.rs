@@ -36,8 +36,8 @@ use super::listing::Listing;
 use super::own::{Own, Told};
 use super::pool::{Buffer, Pool};
 use super::query::{
-    self, BodyError, HistoryParameters, ListParameters, NoParameters, Parameters, PullParameters,
-    ScrapeParameters,
+    self, BodyError, HistoryParameters, ListParameters, NoParameters, ParameterError,
+    ParameterErrors, Parameters, PullParameters, ScrapeParameters, WindowParameters,
 };
 use super::route::Route;
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
@@ -158,6 +158,9 @@ impl Service {
             }
             Route::Latest => {
                 return self.with_parameters(Formatter::Native, head, body, Service::latest);
+            }
+            Route::Window => {
+                return self.with_parameters(Formatter::Native, head, body, Service::window);
             }
         };
         Reply::Made(Some(answer.into_response(head.headers)))
@@ -491,6 +494,13 @@ impl Service {
         self.tagged(asked, "latest", version, make)
     }
 
+    fn window(&self, asked: &Asked<'_>, wanted: WindowParameters) -> Result<Answer, Refusal> {
+        let content = Content::of_window(wanted.format);
+        let points_max = self.stock.limits().points_max;
+        let begin = |vitals: &dyn Vitals| vitals.window(wanted, points_max);
+        self.pulled((asked.formatter, content), ("", ""), begin)
+    }
+
     fn list(&self, formatter: Formatter, listing: Listing) -> Result<Answer, Refusal> {
         let envelope = (formatter.opening(), formatter.closing());
         let content = Content::of(formatter);
@@ -516,6 +526,18 @@ impl Service {
             Some(Ok(begun)) => begun,
             Some(Err(error @ VitalsError::UnknownRing(_))) => {
                 return Err(Refusal::new(StatusCode::NOT_FOUND, error.to_string()));
+            }
+            Some(Err(VitalsError::Window(error))) => {
+                let counter = match error {
+                    error if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                        &counters.windows_too_large
+                    }
+                    _ => &counters.parameter_errors,
+                };
+                count(counter);
+                let reason = ParameterError::Unfit(error.to_string());
+                let errors = ParameterErrors::of(error.parameter(), reason);
+                return Err(Refusal { status: error.status(), ..Refusal::parameters(errors) });
             }
             Some(Err(error)) => {
                 count(&counters.vitals_errors);

@@ -8,8 +8,10 @@ use std::fmt;
 use std::time::Duration;
 
 use super::listing::Listing;
+use super::query::WindowParameters;
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
 use super::tag::Version;
+use super::window::WindowError;
 pub use crate::encode::PART_BYTES;
 
 /// The recorder's data, as a front end needs it.
@@ -63,6 +65,16 @@ pub trait Vitals: 'static {
     /// tag.
     fn version(&self, _rings: Option<&[String]>) -> Option<Version> {
         None
+    }
+
+    /// Begins an answer with a window, which is whole in the form that was asked for. It has at most
+    /// `points_max` points, or as many as were asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vitals::list`], and [`VitalsError::Window`] if there is no such window.
+    fn window(&self, _: WindowParameters, _points_max: u64) -> Result<Box<dyn Pull>, VitalsError> {
+        Err(VitalsError::Absent)
     }
 }
 
@@ -123,6 +135,14 @@ pub enum VitalsError {
     Unreadable(Box<dyn Error>),
     /// The writer overran the window again and again while the answer was begun.
     Overrun,
+    /// There is no such window.
+    Window(WindowError),
+}
+
+impl From<WindowError> for VitalsError {
+    fn from(error: WindowError) -> Self {
+        Self::Window(error)
+    }
 }
 
 impl fmt::Display for VitalsError {
@@ -131,6 +151,7 @@ impl fmt::Display for VitalsError {
             VitalsError::Absent => f.write_str("there is no ring to read"),
             VitalsError::UnknownRing(name) => write!(f, "there is no ring {name:?} to read"),
             VitalsError::Unreadable(cause) => write!(f, "the ring cannot be read: {cause}"),
+            VitalsError::Window(error) => error.fmt(f),
             VitalsError::Overrun => f.write_str("the window was overrun while it was read"),
         }
     }
@@ -140,6 +161,7 @@ impl Error for VitalsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             VitalsError::Unreadable(cause) => Some(&**cause),
+            VitalsError::Window(error) => Some(error),
             VitalsError::Absent | VitalsError::UnknownRing(_) | VitalsError::Overrun => None,
         }
     }

@@ -4,7 +4,8 @@
 //! step of the clock, and what the writer overwrote meanwhile. A [`Grid`] picks one record per step
 //! out of it; [`step`] makes all records of each step into one aggregate per series, and has the
 //! rules for rates. [`mod@derive`] turns CPU times into shares. [`lane`] says which of several rings
-//! answers for a series.
+//! answers for a series, and an [`Extract`] is what a window over several of them takes of one. A
+//! [`Walk`] goes over records with rests.
 //!
 //! Nothing here does I/O. Once set up, nothing allocates.
 //!
@@ -92,10 +93,12 @@
 
 mod bound;
 pub mod derive;
+mod extract;
 mod grid;
 pub mod lane;
 pub mod step;
 mod track;
+mod walk;
 
 use core::fmt;
 use std::error;
@@ -103,9 +106,11 @@ use std::error;
 use crate::record::flags;
 use crate::ring::{ReadError, RecordView, Ring, Words};
 
+pub use extract::{Bounds, Extract, KnownDirectory, NamedRing, Numbered};
 pub use grid::{Generation, Grid};
 pub use step::{Aggregate, Step, Steps};
 pub use track::{Stretch, Track};
+pub use walk::{Between, Walk};
 
 /// How often [`Window::read`] begins again, each time further from the writer, before it gives up.
 const READ_TRIES: u32 = 4;

@@ -58,9 +58,14 @@ impl Track {
     /// All series that `wanted` says yes to, in the order in which they first appeared.
     #[must_use]
     pub fn all(directory: &Directory, mut wanted: impl FnMut(&Series) -> bool) -> Vec<Self> {
+        Self::of_entries(directory.iter().filter(|entry| wanted(&entry.series)))
+    }
+
+    /// The series of these entries, in the order in which they first appear.
+    pub(super) fn of_entries<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Self> {
         let mut tracks: Vec<Self> = Vec::new();
         let mut places: HashMap<&Series, usize> = HashMap::new();
-        for entry in directory.iter().filter(|entry| wanted(&entry.series)) {
+        for entry in entries {
             let place = *places.entry(&entry.series).or_insert_with(|| {
                 tracks.push(Self::new(&entry.series));
                 tracks.len() - 1

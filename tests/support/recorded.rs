@@ -40,6 +40,7 @@ impl Recorded {
         self.writer = Some(writer);
     }
 
+    #[allow(dead_code, reason = "not every test asks the writer")]
     pub(crate) fn writer(&self) -> &Writer {
         self.writer.as_ref().expect("restart always leaves a writer")
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tachograph::encode::Moment;
+pub(crate) use tachograph::encode::duration;
 use tachograph::sample::{SOURCES, Selection};
 
-use super::moment::Moment;
 use super::{config, log};
 
 const AFTER_HELP: &str = "\
@@ -318,14 +319,6 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
 fn lane(text: &str) -> Result<String, String> {
     config::check_name(text).map_err(|error| error.to_string())?;
     Ok(text.to_owned())
-}
-
-/// A duration as people write it; a bare number is refused since its unit is not known.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration =
-        text.parse().map_err(|_| format!("{text:?} is no duration; write 10ms, 1s, 5min or 1h"))?;
-    let duration = Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero());
-    duration.ok_or_else(|| format!("{text:?} is not longer than no time"))
 }
 
 fn source_help() -> String {

@@ -1,33 +1,25 @@
 //! `export`: a window of the rings, as rows.
 
-use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::bail;
 use glob::Pattern;
-use tachograph::encode::{RowFormat, RowSeries, Rows, StepCells};
-use tachograph::record::Series;
-use tachograph::ring::{
-    Directory, Entry, OpenError, Reader, Ring, RingKind, RunDir, Value, Words, realtime_ns,
-};
-use tachograph::window::lane::{self, Candidate};
-use tachograph::window::{Event, GapReason, Steps, Track, Window};
+use tachograph::encode::{Moment, PART_BYTES, RowFormat, RowsQuery, WindowRows};
+use tachograph::ring::{Entry, OpenError, Reader, RunDir, Words, realtime_ns};
+use tachograph::window::{Bounds, Extract, KnownDirectory, NamedRing};
 
 use crate::attach;
 use crate::cli::{Common, ExportFlags, Format};
 use crate::config;
-use crate::moment::Moment;
 use crate::{log, openmetrics, show};
 
 /// How far back a window of a running recorder reaches unless it is told.
 const FROM_DEFAULT: Moment = Moment::Before(Duration::from_secs(300));
-/// Records that are written in one go, and so have to be there at one time.
-const BATCH_RECORDS: u64 = 256;
 
 pub(crate) fn export(common: &Common, flags: &ExportFlags) -> anyhow::Result<()> {
     let wanted = Wanted::of(flags)?;
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = io::stdout().lock();
     if flags.format == Format::OpenMetrics {
         export_openmetrics(common, flags, &wanted, &mut out)?;
         return Ok(out.flush()?);
@@ -38,15 +30,19 @@ pub(crate) fn export(common: &Common, flags: &ExportFlags) -> anyhow::Result<()>
             let from = flags.from.unwrap_or(Moment::At(0));
             let newest_ns = attach::newest_ns(&ring);
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            export_lanes(&[Lane::of(name, ring)], flags, (from, newest_ns), &wanted, &mut out)?;
+            let rings = vec![NamedRing { name, ring, directory: KnownDirectory::default() }];
+            export_rings(rings, flags, (from, newest_ns), &wanted, &mut out)?;
         }
         None => {
             let readers = readers(common, flags.lane.as_deref())?;
-            let lane =
-                |(name, reader): &(String, Reader)| Lane::of(name.clone(), reader.ring().clone());
-            let lanes: Vec<_> = readers.iter().map(lane).collect();
+            let named = |(name, reader): &(String, Reader)| NamedRing {
+                name: name.clone(),
+                ring: reader.ring().clone(),
+                directory: KnownDirectory::default(),
+            };
             let from = flags.from.unwrap_or(FROM_DEFAULT);
-            export_lanes(&lanes, flags, (from, realtime_ns()), &wanted, &mut out)?;
+            let rings = readers.iter().map(named).collect();
+            export_rings(rings, flags, (from, realtime_ns()), &wanted, &mut out)?;
         }
     }
     Ok(out.flush()?)
@@ -152,257 +148,44 @@ fn readers(common: &Common, lane: Option<&str>) -> anyhow::Result<Vec<(String, R
     Ok(readers)
 }
 
-/// A ring and its name.
-struct Lane<W> {
-    name: String,
-    ring: Ring<W>,
-    /// Whether others may have the same series. An application's are its own, whatever their names.
-    is_shared: bool,
-}
-
-impl<W: Words> Lane<W> {
-    fn of(name: String, ring: Ring<W>) -> Self {
-        let is_shared = ring.header().kind() == RingKind::Lane;
-        Self { name, ring, is_shared }
-    }
-}
-
-/// The part of a lane that is written.
-struct Part<'a, W> {
-    lane: &'a Lane<W>,
-    window: Window<'a, W>,
-    /// First and last record of the window.
-    bounds: (u64, u64),
-    directory: Directory,
-    /// The series that some record of the window has, in the directory's order.
-    entries: Vec<Entry>,
-}
-
-impl<'a, W: Words> Part<'a, W> {
-    /// What there is of `wanted` in the lane; `None` when the window has no record.
-    fn of(lane: &'a Lane<W>, (from_ns, to_ns): (u64, u64), wanted: &Wanted) -> Option<Self> {
-        let window = Window::between(&lane.ring, from_ns.saturating_sub(1), to_ns);
-        let (first, last) = window.bounds()?;
-        let directory = lane.ring.directory();
-        let there = |entry: &&Entry| entry.first <= last && entry.covers_any_since(first);
-        let entries = directory.iter().filter(there).filter(|entry| wanted.admits(entry));
-        let entries = entries.cloned().collect();
-        Some(Self { lane, window, bounds: (first, last), directory, entries })
-    }
-}
-
-/// Leaves each series that several lanes may have in the one part that it is best read from.
-fn keep_best<W: Words>(parts: &mut [Part<'_, W>], (from_ns, to_ns): (u64, u64)) {
-    let after_ns = from_ns.saturating_sub(1);
-    let candidate = |part: &Part<'_, W>| Candidate::of("", &part.lane.ring, None, after_ns, to_ns);
-    let reaches: Vec<_> = parts.iter().map(candidate).collect();
-    let mut held: HashMap<(Box<str>, Box<str>), Vec<Candidate<'_>>> = HashMap::new();
-    let name = |entry: &Entry| (entry.series.object.clone(), entry.series.metric.clone());
-    for (index, part) in parts.iter().enumerate().filter(|(_, part)| part.lane.is_shared) {
-        for entry in &part.entries {
-            held.entry(name(entry)).or_insert_with(|| reaches.clone())[index].holds = true;
-        }
-    }
-    let best: HashMap<_, _> =
-        held.into_iter().map(|(name, lanes)| (name, lane::choose(&lanes, after_ns))).collect();
-    for (index, part) in parts.iter_mut().enumerate().filter(|(_, part)| part.lane.is_shared) {
-        part.entries.retain(|entry| best[&name(entry)] == Some(index));
-    }
-}
-
-fn export_lanes<W: Words>(
-    lanes: &[Lane<W>],
+fn export_rings<W: Words>(
+    rings: Vec<NamedRing<W>>,
     flags: &ExportFlags,
     (from, now_ns): (Moment, u64),
     wanted: &Wanted,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let (from_ns, to_ns) = bounds_ns(from, flags.to, now_ns)?;
-    let mut parts: Vec<_> =
-        lanes.iter().filter_map(|lane| Part::of(lane, (from_ns, to_ns), wanted)).collect();
-    keep_best(&mut parts, (from_ns, to_ns));
-    parts.retain(|part| !part.entries.is_empty());
-    if parts.is_empty() {
+    let bounds = Bounds { from_ns, to_ns, since_seq: None };
+    let extracts = Extract::all(rings, bounds, |entry| wanted.admits(entry));
+    if extracts.is_empty() {
         let patterns: Vec<_> = flags.matching.iter().map(|text| format!("{text:?}")).collect();
         match &patterns[..] {
             [] => bail!("there is no record in this window"),
             _ => bail!("no series of this window matches {}", patterns.join(" or ")),
         }
     }
-    let format = match flags.format {
-        Format::Csv => RowFormat::Csv,
-        Format::Ndjson => RowFormat::Ndjson,
-        Format::Json => RowFormat::Json,
-        Format::OpenMetrics => bail!("OpenMetrics is not written as rows"),
+    let step_ns = |step: Duration| u64::try_from(step.as_nanos()).unwrap_or(u64::MAX);
+    let query = RowsQuery {
+        format: match flags.format {
+            Format::Csv => RowFormat::Csv,
+            Format::Ndjson => RowFormat::Ndjson,
+            Format::Json => RowFormat::Json,
+            Format::OpenMetrics => bail!("OpenMetrics is not written as rows"),
+        },
+        step_ns: flags.step.map(step_ns),
+        cells: Vec::new(),
+        limit: None,
+        resume: None,
     };
-    let mut output =
-        Output { format, rows: Rows::new(format, flags.step.is_some()), text: Vec::new(), out };
-    output.rows.head(&mut output.text);
-    for part in &parts {
-        match flags.step {
-            Some(step) => output.steps(part, step, to_ns)?,
-            None => output.records(part, (from_ns, to_ns))?,
-        }
-    }
-    output.rows.tail(&mut output.text);
-    Ok(output.out.write_all(&output.text)?)
-}
-
-/// Where rows go.
-struct Output<'a, O> {
-    format: RowFormat,
-    rows: Rows,
-    /// What has not been written yet.
-    text: Vec<u8>,
-    out: &'a mut O,
-}
-
-impl<O: Write> Output<'_, O> {
-    /// Writes a row per series and record.
-    fn records<W: Words>(&mut self, part: &Part<'_, W>, bounds_ns: (u64, u64)) -> io::Result<()> {
-        let lane = part.lane;
-        let exported = |entry: &Entry| Exported {
-            row: RowSeries::new(self.format, &lane.name, &entry.series),
-            entry: entry.clone(),
-        };
-        let exported: Vec<_> = part.entries.iter().map(exported).collect();
-        let (mut next, last) = part.bounds;
-        let mut seen = None;
-        while next <= last {
-            let end = last.min(next.saturating_add(BATCH_RECORDS - 1));
-            let batch = Batch { lane, exported: &exported, seen, bounds_ns, is_last: end == last };
-            // What is lost at the end of a batch is told with the record that follows it.
-            seen = batch.write(next, end, &mut self.rows, &mut self.text).or(seen);
-            self.write()?;
-            next = end + 1;
-        }
-        Ok(())
-    }
-
-    /// Writes a row per series and step.
-    fn steps<W: Words>(
-        &mut self,
-        part: &Part<'_, W>,
-        step: Duration,
-        to_ns: u64,
-    ) -> io::Result<()> {
-        let wanted: HashSet<&Series> = part.entries.iter().map(|entry| &entry.series).collect();
-        let tracks = Track::all(&part.directory, |series| wanted.contains(series));
-        let (lane, ring) = (&part.lane.name, &part.lane.ring);
-        let series = |track: &Track| RowSeries::new(self.format, lane, &track.series);
-        let series: Vec<_> = tracks.iter().map(series).collect();
-        let step_ns = u64::try_from(step.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let mut steps = Steps::new(tracks, step_ns);
-        steps.begin(&part.window);
-        while let Some(step) = steps.next(ring) {
-            let (rows, text) = (&mut self.rows, &mut self.text);
-            rows.at(step.end_ns, step.last_seq);
-            step.gaps.reasons().for_each(|reason| rows.gap(lane, reason, text));
-            for (series, aggregate) in series.iter().zip(steps.aggregates()) {
-                let cells = StepCells::from(aggregate);
-                if cells.last.is_some() {
-                    rows.step(series, &cells, text);
-                }
-            }
-            self.write()?;
-        }
-        self.rows.at(to_ns, 0);
-        steps.rest().reasons().for_each(|reason| self.rows.gap(lane, reason, &mut self.text));
-        Ok(())
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.text)?;
-        self.text.clear();
-        Ok(())
-    }
-}
-
-/// A series in the records of one lane, for one of its lifetimes.
-struct Exported {
-    entry: Entry,
-    row: RowSeries,
-}
-
-/// Some records of a lane that are written in one go.
-struct Batch<'a, W> {
-    lane: &'a Lane<W>,
-    exported: &'a [Exported],
-    /// The record that was written last.
-    seen: Option<u64>,
-    bounds_ns: (u64, u64),
-    /// Whether no batch follows.
-    is_last: bool,
-}
-
-impl<W: Words> Batch<'_, W> {
-    /// What is left to tell of a gap: the record that was written last may be overwritten by now.
-    fn untold(&self, reason: GapReason) -> Option<GapReason> {
-        match reason {
-            GapReason::Overrun(records) => {
-                let untold = records - u64::from(self.seen.is_some());
-                (untold > 0).then_some(GapReason::Overrun(untold))
-            }
-            other => Some(other),
-        }
-    }
-
-    /// Appends the rows of the records `first..=last` to `text`, as far as they are there, and says
-    /// which of them was the last.
-    fn write(&self, first: u64, last: u64, rows: &mut Rows, text: &mut Vec<u8>) -> Option<u64> {
-        let ring = &self.lane.ring;
-        // From the record that was written last: a window tells of gaps between two records only.
-        let window = Window::sequences(ring, self.seen.unwrap_or(first), last);
-        let begun = text.len();
-        let read = window.read(|events| {
-            text.truncate(begun);
-            let mut attempt = rows.clone();
-            let (mut gaps, mut seen) = (Vec::new(), None);
-            for event in events {
-                match event {
-                    Event::Gap(gap) => gaps.extend(self.untold(gap.reason)),
-                    Event::Record(view) if Some(view.seq()) == self.seen => gaps.clear(),
-                    Event::Record(view) => {
-                        seen = Some(view.seq());
-                        let time_ns = view.realtime_ns();
-                        let within = (self.bounds_ns.0..=self.bounds_ns.1).contains(&time_ns);
-                        if !within {
-                            continue;
-                        }
-                        attempt.at(time_ns, view.seq());
-                        for reason in gaps.drain(..) {
-                            attempt.gap(&self.lane.name, reason, text);
-                        }
-                        let covering =
-                            self.exported.iter().filter(|series| series.entry.covers(view.seq()));
-                        for Exported { entry, row } in covering {
-                            let word = view.word(entry.column);
-                            if let Some(value) = Value::of(word, &entry.series) {
-                                attempt.value(row, value, text);
-                            }
-                        }
-                    }
-                }
-            }
-            if self.is_last && !gaps.is_empty() {
-                attempt.at(self.bounds_ns.1, last);
-                for reason in gaps {
-                    attempt.gap(&self.lane.name, reason, text);
-                }
-            }
-            (attempt, seen)
-        });
-        match read {
-            Ok((attempt, seen)) => {
-                *rows = attempt;
-                seen
-            }
-            Err(_) => {
-                text.truncate(begun);
-                rows.at(self.bounds_ns.0, first);
-                rows.gap(&self.lane.name, GapReason::Overrun(last - first + 1), text);
-                Some(last)
-            }
+    let mut rows = WindowRows::new(extracts, query);
+    let mut part = Vec::with_capacity(PART_BYTES);
+    loop {
+        let is_last = rows.part(&mut part);
+        out.write_all(&part)?;
+        part.clear();
+        if is_last {
+            return Ok(());
         }
     }
 }

@@ -10,7 +10,6 @@ mod health;
 mod inspect;
 mod keeper;
 mod log;
-mod moment;
 mod openmetrics;
 mod recorder;
 mod recording;

@@ -1,12 +1,12 @@
 //! `save`: a ring, or a part of it, kept as a file.
 
 use anyhow::bail;
+use tachograph::encode::Moment;
 use tachograph::ring::{Ring, Words, WriteError, realtime_ns, save as save_ring};
 use tachograph::window::Window;
 
 use crate::attach::{self, Attached};
 use crate::cli::{Common, SaveFlags};
-use crate::moment::Moment;
 use crate::{log, show};
 
 pub(crate) fn save(common: &Common, flags: &SaveFlags) -> anyhow::Result<()> {

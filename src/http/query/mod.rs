@@ -17,6 +17,10 @@ use crate::encode::prometheus::UnknownCollector;
 
 pub use scrape::{HistoryParameters, ScrapeParameters};
 
+mod window;
+
+pub use window::{WindowFormat, WindowParameters};
+
 /// Set by JavaScript clients to defeat caches; means nothing.
 const CACHE_BUSTER: &str = "_dc";
 
@@ -223,8 +227,6 @@ pub enum ParameterError {
     NotInteger(ParseIntError),
     /// A JSON value that stands for no text.
     WrongType,
-    /// The value is no duration.
-    NotDuration,
     /// The value is no name.
     NotName,
     /// The value is no collector.
@@ -233,6 +235,18 @@ pub enum ParameterError {
     NotPattern(&'static str),
     /// There are more values than [`CHOICES_MAX`].
     TooMany,
+    /// The value is no moment.
+    NotMoment,
+    /// The value is no duration.
+    NotDuration,
+    /// The value is none of these.
+    NotOneOf(&'static str),
+    /// The value is not what an answer gave as `next`.
+    NotCursor,
+    /// The value is 0, which gives nothing.
+    Zero,
+    /// The values of several parameters do not go together, for this reason.
+    Unfit(String),
 }
 
 impl fmt::Display for ParameterError {
@@ -243,12 +257,22 @@ impl fmt::Display for ParameterError {
             ParameterError::NotBoolean => f.write_str("Unable to parse boolean option."),
             ParameterError::NotInteger(cause) => cause.fmt(f),
             ParameterError::WrongType => f.write_str("not a boolean, integer or string."),
-            ParameterError::NotDuration => f.write_str("not a duration, as in 30s or 5min."),
             ParameterError::NotName => {
                 f.write_str("not a name of 1 to 64 letters, digits, dots, dashes and underscores.")
             }
             ParameterError::NotCollector(cause) => write!(f, "{cause}."),
             ParameterError::NotPattern(reason) => write!(f, "not a pattern: {reason}."),
+            ParameterError::NotMoment => f.write_str(
+                "not a moment: write now, -5m, 2026-11-22T17:00:00Z, or seconds or milliseconds \
+                 since 1970.",
+            ),
+            ParameterError::NotDuration => {
+                f.write_str("not a duration: write 10ms, 1s, 5min or 1h.")
+            }
+            ParameterError::NotOneOf(names) => write!(f, "not one of {names}."),
+            ParameterError::NotCursor => f.write_str("not what an answer gave as `next`."),
+            ParameterError::Zero => f.write_str("at least 1."),
+            ParameterError::Unfit(reason) => write!(f, "{reason}."),
             ParameterError::TooMany => write!(f, "more than {CHOICES_MAX} values."),
         }
     }
@@ -268,6 +292,11 @@ impl ParameterErrors {
     /// Each refused name and why, in the order of the request.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ParameterError)> {
         self.list.iter().map(|(name, error)| (name.as_str(), error))
+    }
+
+    /// The one error.
+    pub(crate) fn of(name: &str, error: ParameterError) -> Self {
+        Self { list: vec![(name.to_owned(), error)] }
     }
 
     fn add(&mut self, name: &str, error: ParameterError) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{ParameterError, Parameters, number};
+use crate::encode::duration;
 use crate::encode::prometheus::Collectors;
 use crate::http::cursors;
 
@@ -76,10 +77,7 @@ impl Parameters for HistoryParameters {
     fn set(&mut self, index: usize, value: &str) -> Result<(), ParameterError> {
         match Self::NAMES[index] {
             "window" => {
-                let parsed = value.parse::<jiff::SignedDuration>().ok();
-                let window = parsed.and_then(|window| Duration::try_from(window).ok());
-                let window =
-                    window.filter(|window| (Duration::from_nanos(1)..=WINDOW_MAX).contains(window));
+                let window = duration(value).ok().filter(|window| *window <= WINDOW_MAX);
                 self.window = Some(window.ok_or(ParameterError::NotDuration)?);
             }
             "since_seq" => self.since_seq = Some(number(value)?),
@@ -122,10 +120,10 @@ mod tests {
         assert_eq!(sound.cursor.as_deref(), Some("prom-a.1"));
         assert_eq!(sound.since_seq, Some(u64::MAX));
         for (query, told) in [
-            ("window=30", "window: not a duration, as in 30s or 5min."),
-            ("window=-30s", "window: not a duration, as in 30s or 5min."),
-            ("window=0s", "window: not a duration, as in 30s or 5min."),
-            ("window=10000h", "window: not a duration, as in 30s or 5min."),
+            ("window=30", "window: not a duration: write 10ms, 1s, 5min or 1h."),
+            ("window=-30s", "window: not a duration: write 10ms, 1s, 5min or 1h."),
+            ("window=0s", "window: not a duration: write 10ms, 1s, 5min or 1h."),
+            ("window=10000h", "window: not a duration: write 10ms, 1s, 5min or 1h."),
             ("since_seq=-1", "since_seq: invalid digit found in string"),
             (
                 "cursor=",

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::cli;
-
 /// Numbers from here on are milliseconds since 1970 and not seconds: as seconds they would be beyond
 /// the year 5138, as milliseconds they begin in 1973.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
 /// A moment that may depend on what "now" is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub enum Moment {
     /// So long before now.
     Before(Duration),
     /// Nanoseconds since 1970.
@@ -22,7 +20,8 @@ pub(crate) enum Moment {
 
 impl Moment {
     /// In nanoseconds since 1970.
-    pub(crate) fn ns(self, now_ns: u64) -> u64 {
+    #[must_use]
+    pub fn ns(self, now_ns: u64) -> u64 {
         match self {
             Self::Before(span) => {
                 now_ns.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
@@ -48,10 +47,22 @@ impl FromStr for Moment {
             return at(text, stamp.ok());
         }
         if let Some(span) = text.strip_prefix('-') {
-            return cli::duration(span).map(Self::Before);
+            return duration(span).map(Self::Before);
         }
         at(text, text.parse().ok())
     }
+}
+
+/// A duration as people write it; a bare number is refused since its unit is not known.
+///
+/// # Errors
+///
+/// A sentence that says what could be written instead.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("{text:?} is no duration; write 10ms, 1s, 5min or 1h"))?;
+    let duration = Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| format!("{text:?} is not longer than no time"))
 }
 
 fn at(text: &str, stamp: Option<Timestamp>) -> Result<Moment, String> {

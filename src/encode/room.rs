@@ -1,0 +1,141 @@
+//! A buffer with room behind its text, into which blocks of constant size are copied.
+//!
+//! A block may reach beyond the end of what it says; the next one overwrites that. The bytes behind
+//! the text are made once and kept, so that a part is not filled with zeros before each piece of it.
+
+use super::PART_BYTES;
+use super::number::{self, F64_ROOM};
+use super::string::push_escaped;
+use crate::ring::Value;
+
+/// Texts are copied in blocks of this size.
+pub(super) const BLOCK: usize = 64;
+
+/// Text that is being appended to a `Vec`, which is as long as the text again when this is dropped.
+pub(super) struct Room<'a> {
+    out: &'a mut Vec<u8>,
+    end: usize,
+}
+
+impl<'a> Room<'a> {
+    /// Room behind what is in `out`.
+    pub(super) fn behind(out: &'a mut Vec<u8>) -> Self {
+        let end = out.len();
+        Self { out, end }
+    }
+
+    /// How long the text is.
+    pub(super) fn len(&self) -> usize {
+        self.end
+    }
+
+    /// Takes back what stands behind `end`.
+    pub(super) fn truncate(&mut self, end: usize) {
+        self.end = self.end.min(end);
+    }
+
+    /// Sees to it that so many bytes can be written.
+    #[inline]
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        if self.out.len() - self.end < bytes {
+            self.out.resize(self.end + bytes, 0);
+        }
+    }
+
+    /// The next bytes.
+    ///
+    /// # Panics
+    ///
+    /// When they were not reserved.
+    #[inline]
+    fn next<const N: usize>(&mut self) -> &mut [u8; N] {
+        self.out[self.end..].first_chunk_mut().expect("what is written was reserved")
+    }
+
+    /// Appends the first `len` bytes of a block, for which there must be room.
+    #[inline]
+    pub(super) fn block<const N: usize>(&mut self, block: &[u8; N], len: usize) {
+        *self.next() = *block;
+        self.end += len;
+    }
+
+    /// Appends `len` bytes of `text` from `at`, behind which a block follows in `text`. There must be
+    /// room for a block more.
+    #[inline]
+    pub(super) fn blocks(&mut self, text: &[u8], mut at: usize, mut len: usize) {
+        loop {
+            let block: &[u8; BLOCK] = text[at..].first_chunk().expect("a block behind each text");
+            let taken = len.min(BLOCK);
+            self.block(block, taken);
+            (at, len) = (at + taken, len - taken);
+            if len == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Appends a number, for which there must be [`F64_ROOM`].
+    #[inline]
+    pub(super) fn value(&mut self, value: Value) {
+        let room = self.next::<F64_ROOM>();
+        self.end += match value {
+            Value::U64(value) => number::write_u64(room, value),
+            Value::F64(value) => number::write_f64(room, value),
+        };
+    }
+
+    /// Appends values with a comma behind each, `null` for what is absent, until the text is as long
+    /// as a part, and says how many. There must be room for a part and a number.
+    #[inline]
+    pub(super) fn values(&mut self, values: impl Iterator<Item = Option<Value>>) -> u64 {
+        let (mut end, mut count) = (self.end, 0);
+        for value in values {
+            if end >= PART_BYTES {
+                break;
+            }
+            let room: &mut [u8; F64_ROOM + 1] =
+                self.out[end..].first_chunk_mut().expect("what is written was reserved");
+            let number = room.first_chunk_mut().expect("it is longer");
+            let len = match value {
+                Some(Value::U64(value)) => number::write_u64(number, value),
+                Some(Value::F64(value)) => number::write_f64(number, value),
+                None => {
+                    number[..4].copy_from_slice(b"null");
+                    4
+                }
+            };
+            // No number is longer than its room less the blocks that it is written in.
+            room[len] = b',';
+            end += len + 1;
+            count += 1;
+        }
+        self.end = end;
+        count
+    }
+
+    /// Appends any text.
+    pub(super) fn push(&mut self, text: &[u8]) {
+        self.reserve(text.len());
+        self.out[self.end..][..text.len()].copy_from_slice(text);
+        self.end += text.len();
+    }
+
+    /// Appends a number, whether there is room or not.
+    pub(super) fn push_u64(&mut self, value: u64) {
+        self.reserve(F64_ROOM);
+        self.value(Value::U64(value));
+    }
+
+    /// Appends a text in quotation marks.
+    pub(super) fn push_escaped(&mut self, text: &str) {
+        self.out.truncate(self.end);
+        push_escaped(self.out, text);
+        self.end = self.out.len();
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.out.truncate(self.end);
+    }
+}
