@@ -378,6 +378,20 @@ fn encoding_into_a_grown_buffer_allocates_nothing() {
     assert!(grown > 5000, "{grown} bytes");
     assert_eq!(allocations(|| assert_eq!(encode(), grown)), 0, "every value of the newest record");
 
+    use tachograph::encode::{EventId, Frames, Start};
+    let mut frame = |from: u64| {
+        let from = Start::After(EventId { seq: from, realtime_ns: None });
+        let mut frames = Frames::new("host", from);
+        text.clear();
+        assert!(frames.frame(&ring, |_| true, &mut text), "the columns");
+        text.clear();
+        let made = allocations(|| assert!(frames.frame(&ring, |_| true, &mut text)));
+        assert!(text.starts_with(b"event: records"), "{} bytes", text.len());
+        made
+    };
+    frame(1990);
+    assert_eq!(frame(1990), 0, "a frame of a stream");
+
     use tachograph::encode::prometheus::{
         Collectors, Exposition, History, HistoryFrom, Scrape, Sheets,
     };

@@ -8,6 +8,7 @@ mod arrow;
 mod cells;
 mod columns;
 mod cursor;
+mod frames;
 mod moment;
 mod native;
 mod number;
@@ -25,6 +26,7 @@ pub use arrow::{ARROW_COLUMNS_MAX, WindowArrow};
 pub use cells::{Cell, PERCENTILE_VALUES_MAX};
 pub use columns::{COLUMN_STEPS_MAX, ColumnsQuery, WindowColumns};
 pub use cursor::{Cursor, NoCursor};
+pub use frames::{EventId, Frames, Start, UnfitEventId};
 pub use moment::{Moment, duration};
 pub use native::{Latest, LatestPlan, RingLine, SERIES_PER_PIECE, SeriesList, living};
 pub use number::{

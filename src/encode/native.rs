@@ -116,7 +116,7 @@ impl SeriesList {
 }
 
 /// What patterns are compared with.
-fn name_of(entry: &Entry) -> String {
+pub(super) fn name_of(entry: &Entry) -> String {
     format!("{}/{}", entry.series.object, entry.series.metric)
 }
 
@@ -360,14 +360,14 @@ fn write_values<W: Words>(
     (progress, budget)
 }
 
-fn push_value(out: &mut Vec<u8>, value: Value) {
+pub(super) fn push_value(out: &mut Vec<u8>, value: Value) {
     match value {
         Value::U64(value) => push_u64(out, value),
         Value::F64(value) => push_f64(out, value),
     }
 }
 
-fn push_key(out: &mut Vec<u8>, name: &str) {
+pub(super) fn push_key(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");

@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use http_body::{Body, Frame, SizeHint};
@@ -15,6 +15,7 @@ use super::coder::{Coder, Coders, Refused, Until};
 use super::counters::{Counters, count};
 use super::headers::Coding;
 use super::pool::{Buffer, Pool};
+use super::stream::Stream;
 use super::vitals::{Part, Pull};
 use super::watch::{Receipt, Watch};
 
@@ -38,6 +39,7 @@ pub(crate) struct AnswerBody {
     coder: Option<Coder>,
     /// When nobody waits for the rest any more.
     deadline: Option<Instant>,
+    stream: Option<Box<Stream>>,
     receipt: Option<Rc<dyn Receipt>>,
     watch: Rc<Watch>,
     entry: Option<Box<Entry>>,
@@ -52,14 +54,20 @@ impl AnswerBody {
         AnswerBody::of(Some(first), Some(rest), watch)
     }
 
+    pub(crate) fn streamed(first: Buffer, stream: Stream, watch: Rc<Watch>) -> AnswerBody {
+        let mut body = AnswerBody::of(Some(first), None, watch);
+        body.stream = Some(Box::new(stream));
+        body
+    }
+
     /// No body at all.
     pub(crate) fn none(watch: Rc<Watch>) -> AnswerBody {
         AnswerBody::of(None, None, watch)
     }
 
     fn of(first: Option<Buffer>, rest: Option<Rest>, watch: Rc<Watch>) -> AnswerBody {
-        let (coder, deadline, receipt, entry) = (None, None, None, None);
-        AnswerBody { first, rest, coder, deadline, receipt, watch, entry }
+        let (coder, deadline, stream, receipt, entry) = (None, None, None, None, None);
+        AnswerBody { first, rest, coder, deadline, stream, receipt, watch, entry }
     }
 
     /// Notes what is sent in `entry` of the access log.
@@ -83,7 +91,7 @@ impl AnswerBody {
     /// The next piece of the answer; an error ends it.
     fn next(&mut self) -> Option<Result<Buffer, BrokenOff>> {
         if let Some(first) = self.first.take() {
-            if self.rest.is_none() {
+            if self.rest.is_none() && self.stream.is_none() {
                 self.ends();
             }
             return Some(Ok(first));
@@ -173,9 +181,13 @@ impl Body for AnswerBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Buffer>, BrokenOff>>> {
-        let next = self.next();
+        let has_begun = self.first.is_none();
+        let next = match &mut self.stream {
+            Some(stream) if has_begun => ready!(stream.poll(cx)).map(Ok),
+            _ => self.next(),
+        };
         if let Some(entry) = &mut self.entry {
             match &next {
                 Some(Ok(buffer)) => entry.sent(buffer.bytes.len()),
@@ -187,11 +199,12 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_none()
+        self.first.is_none() && self.rest.is_none() && self.stream.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
         match (&self.first, &self.rest) {
+            _ if self.stream.is_some() => SizeHint::default(),
             (_, Some(_)) => SizeHint::default(),
             (Some(first), None) => SizeHint::with_exact(first.bytes.len() as u64),
             (None, None) => SizeHint::with_exact(0),

@@ -83,6 +83,7 @@ pub(crate) async fn serve(
         if !told && stopping() {
             told = true;
             idle_when_told = watch.is_idle();
+            watch.stop();
             Pin::new(&mut connection).graceful_shutdown();
         }
         Pin::new(&mut connection).poll(cx).map(Ok)

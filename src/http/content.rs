@@ -38,6 +38,8 @@ pub(crate) enum Content {
     Csv,
     Ndjson,
     Arrow,
+    /// Server-sent events.
+    Events,
     /// Prometheus text 0.0.4.
     Prometheus,
     /// Prometheus text 1.0.0.
@@ -97,6 +99,8 @@ impl Content {
             | Content::Prometheus
             | Content::PrometheusV1(_)
             | Content::OpenMetrics(_) => true,
+            // Each frame is to leave at once.
+            Content::Events => false,
         }
     }
 
@@ -112,6 +116,7 @@ impl Content {
                 const { HeaderValue::from_static("application/vnd.apache.arrow.stream") }
             }
             Content::Text => const { HeaderValue::from_static("text/plain; charset=utf-8") },
+            Content::Events => const { HeaderValue::from_static("text/event-stream") },
             Content::Prometheus => {
                 const { HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8") }
             }

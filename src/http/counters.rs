@@ -80,6 +80,10 @@ counters! {
     answers_compressed,
     /// Answers that were sent as they are because every compressor was in use.
     coders_exhausted,
+    /// Streams refused because `streams_max` were open.
+    streams_refused,
+    /// Streams ended because their client did not keep up with the ring.
+    streams_too_slow,
     /// Panics caught while a request was answered. Each is a defect.
     panics,
     /// Connections still open when the grace after a stop had passed.

@@ -72,6 +72,15 @@ pub const COMPRESS_BYTES_MIN: usize = 1024;
 /// Most entity tags in one line of `If-None-Match` that are looked at; more are passed over.
 pub const ENTITY_TAGS_MAX: usize = 64;
 
+/// Shortest time between two frames of a stream that has caught up: at most ten in a second.
+pub const STREAM_PAUSE: Duration = Duration::from_millis(100);
+
+/// A stream that has nothing to tell says that it is there so often.
+pub const STREAM_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How often a ring may overwrite what a stream's client has not taken; then the stream ends.
+pub const STREAM_OVERRUNS_MAX: u64 = 8;
+
 /// The limits that an operator sets.
 ///
 /// The memory of a connection is bounded by [`header_bytes_max`](Self::header_bytes_max) (at least

@@ -7,6 +7,7 @@
 //! | `GET /api/v1/rings` | every ring: lane or application, its writer's state, and files that are refused |
 //! | `GET /api/v1/series` | series of the rings, chosen by `ring` and by patterns, `match` |
 //! | `GET /api/v1/latest` | the newest record of the rings, chosen likewise |
+//! | `GET /api/v1/stream` | the records of a `ring` as server-sent events, from the newest or after `Last-Event-ID` on |
 //! | `GET /metrics` | the newest record for Prometheus: text or OpenMetrics, as `Accept` has it |
 //! | `GET /metrics/history` | every record of a `window`, `since_seq`, or since a `cursor`, with times |
 //! | `GET /api/v1/window` | a window of the rings, chosen likewise: every record, or in steps |
@@ -94,6 +95,7 @@ mod scrapes;
 mod server;
 mod service;
 mod socket;
+mod stream;
 mod tag;
 mod vitals;
 mod watch;
@@ -111,6 +113,7 @@ pub use route::Route;
 pub use saved_vitals::SavedVitals;
 pub use scrapes::{HistoryStart, ScrapeWanted, Scraped};
 pub use server::{Compression, Remote, Server, Settings, Summary};
+pub use stream::{Fed, Feed};
 pub use tag::Version;
 pub use vitals::{Freshness, PART_BYTES, Part, Pull, Vitals, VitalsError};
 pub use window::WindowError;

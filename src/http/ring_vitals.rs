@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::listing::{LatestPull, Listed, Listing, RingsPull, SeriesPull};
-use super::query::{ListParameters, WindowParameters};
+use super::query::{ListParameters, StreamParameters, WindowParameters};
 use super::ring_pull::{Answers, RingPull};
 use super::rings::Rings;
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped, Scrapes};
+use super::stream::{Feed, LiveFeed};
 use super::tag::Version;
 use super::vitals::{Freshness, Part, Pull, Vitals, VitalsError};
 use super::window::{self, RING_DEFAULT, WindowError};
@@ -118,6 +119,22 @@ impl Vitals for RingVitals {
     fn history(&self, wanted: &ScrapeWanted, start: HistoryStart) -> Result<Scraped, VitalsError> {
         let now = Duration::from_nanos(realtime_ns());
         self.with_ring(&wanted.ring, |ring, scrapes| scrapes.history(ring, wanted, start, now))
+    }
+
+    fn stream(&self, wanted: &StreamParameters) -> Result<Box<dyn Feed>, VitalsError> {
+        let name = wanted.ring.as_ref().unwrap_or(&self.name);
+        let path = if *name == self.name {
+            self.path.clone()
+        } else {
+            let rings = self.rings.as_ref().ok_or(VitalsError::Absent)?;
+            rings.path_of(name).ok_or_else(|| VitalsError::UnknownRing(name.clone()))?
+        };
+        // Of its own: it follows the ring at its own time, when it has read all of the one before.
+        match Reader::open(&path) {
+            Ok(reader) => Ok(Box::new(LiveFeed::of(reader, name, wanted))),
+            Err(OpenError::Missing(_)) => Err(VitalsError::Absent),
+            Err(error) => Err(VitalsError::Unreadable(Box::new(error))),
+        }
     }
 
     fn freshness(&self) -> Freshness {

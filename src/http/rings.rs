@@ -97,6 +97,13 @@ impl Rings {
         }
     }
 
+    /// The file of the ring with this name.
+    pub(super) fn path_of(&self, name: &str) -> Option<PathBuf> {
+        self.follow();
+        let found = self.found.borrow();
+        found.rings.iter().find(|ring| ring.name == name).map(|ring| ring.path.clone())
+    }
+
     /// What there is to tell of every ring, of every file that is refused, and how many more there are.
     pub(super) fn lines(&self) -> (Vec<RingLine>, Vec<Refused>, u64) {
         self.follow();

@@ -18,6 +18,8 @@ pub enum Route {
     Series,
     /// `/api/v1/latest`
     Latest,
+    /// `/api/v1/stream`
+    Stream,
     /// `/metrics`
     Scrape,
     /// `/metrics/history`
@@ -69,6 +71,7 @@ impl Route {
                 ["series"] => Route::Series,
                 ["latest"] => Route::Latest,
                 ["window"] => Route::Window,
+                ["stream"] => Route::Stream,
                 _ => Route::UnknownNative,
             },
             ["api2", name, ref rest @ ..] => match (Formatter::named(name), rest) {
@@ -99,9 +102,12 @@ impl Route {
             Route::Metrics(formatter)
             | Route::Version(formatter)
             | Route::UnknownApi(formatter) => Some(formatter),
-            Route::Rings | Route::Series | Route::Latest | Route::Window | Route::UnknownNative => {
-                Some(Formatter::Native)
-            }
+            Route::Rings
+            | Route::Series
+            | Route::Latest
+            | Route::Window
+            | Route::Stream
+            | Route::UnknownNative => Some(Formatter::Native),
             Route::Scrape | Route::ScrapeHistory => Some(Formatter::Plain),
             Route::Healthz | Route::Readyz | Route::UnknownFormatter | Route::Unknown => None,
         }
@@ -127,6 +133,7 @@ mod tests {
             ("/api/v1/series/", Route::Series),
             ("//api/v1/latest", Route::Latest),
             ("/api/v1/window", Route::Window),
+            ("/api/v1/stream", Route::Stream),
             ("/api/v1", Route::UnknownNative),
             ("/api/v1/latest/shop", Route::UnknownNative),
             ("/api/v1/a/b/c", Route::UnknownNative),

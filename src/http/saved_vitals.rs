@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::listing::{LatestPull, Listed, Listing, RingsPull, SeriesPull};
-use super::query::WindowParameters;
+use super::query::{StreamParameters, WindowParameters};
 use super::ring_pull::{Answers, RingPull};
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped, Scrapes};
+use super::stream::{Feed, SavedFeed};
 use super::tag::Version;
 use super::vitals::{Freshness, Pull, Vitals, VitalsError};
 use super::window;
-use crate::encode::{LatestPlan, RingLine, living};
+use crate::encode::{Frames, LatestPlan, RingLine, Start, living};
 use crate::ring::{OpenError, PreadWords, Ring, open_untrusted, realtime_ns};
 use crate::window::KnownDirectory;
 
@@ -121,6 +122,16 @@ impl Vitals for SavedVitals {
         self.check(wanted)?;
         let now = Duration::from_nanos(self.newest_ns().unwrap_or(0));
         self.scrapes.history(&self.ring, wanted, start, now)
+    }
+
+    fn stream(&self, wanted: &StreamParameters) -> Result<Box<dyn Feed>, VitalsError> {
+        let name = self.name();
+        if let Some(unknown) = wanted.ring.as_ref().filter(|ring| **ring != name) {
+            return Err(VitalsError::UnknownRing(unknown.clone()));
+        }
+        let frames = Frames::new(&name, wanted.start.unwrap_or(Start::Newest));
+        let (ring, wanted) = (self.ring.clone(), wanted.clone());
+        Ok(Box::new(SavedFeed { ring, frames, wanted }))
     }
 
     fn freshness(&self) -> Freshness {

@@ -395,6 +395,7 @@ impl House {
                 counters,
                 cursors,
                 told: RefCell::default(),
+                streams: Rc::default(),
                 limits: RefCell::new(Rc::new(limits)),
                 access_log: Cell::new(settings.access_log),
             }),

@@ -37,16 +37,19 @@ use super::own::{Own, Told};
 use super::pool::{Buffer, Pool};
 use super::query::{
     self, BodyError, HistoryParameters, ListParameters, NoParameters, ParameterError,
-    ParameterErrors, Parameters, PullParameters, ScrapeParameters, WindowParameters,
+    ParameterErrors, Parameters, PullParameters, ScrapeParameters, StreamParameters,
+    WindowParameters,
 };
 use super::route::Route;
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
 use super::server::Compression;
 use super::socket::Peer;
+use super::stream::{Seat, Stream};
 use super::tag::{Tag, Version};
 use super::vitals::{Part, Pull, Vitals, VitalsError};
 use super::watch::Watch;
 use crate::encode::prometheus::Exposition;
+use crate::encode::{EventId, Start};
 use crate::ring::realtime_ns;
 
 /// The data of a `version` answer. Clients read `version` as MAJOR.MINOR and `release` as the rest.
@@ -71,6 +74,8 @@ pub(crate) struct Stock {
     pub(crate) cursors: Rc<Cursors>,
     /// What `/metrics` last said of the server itself.
     pub(crate) told: RefCell<Told>,
+    /// How many streams are open.
+    pub(crate) streams: Rc<Cell<usize>>,
     /// The limits as they are now; they may be changed while the server runs.
     pub(crate) limits: RefCell<Rc<Limits>>,
     /// Whether requests are told in the access log.
@@ -155,6 +160,9 @@ impl Service {
             }
             Route::Series => {
                 return self.with_parameters(Formatter::Native, head, body, Service::series);
+            }
+            Route::Stream => {
+                return self.with_parameters(Formatter::Native, head, body, Service::stream);
             }
             Route::Latest => {
                 return self.with_parameters(Formatter::Native, head, body, Service::latest);
@@ -501,6 +509,49 @@ impl Service {
         self.pulled((asked.formatter, content), ("", ""), begin)
     }
 
+    /// What a client has of an earlier stream counts more than what its address says: a browser that
+    /// connects again asks for the same address.
+    fn stream(&self, asked: &Asked<'_>, mut wanted: StreamParameters) -> Result<Answer, Refusal> {
+        let bad = |text| Refusal::new(StatusCode::BAD_REQUEST, text);
+        if let Some(value) = asked.headers.get("last-event-id").filter(|value| !value.is_empty()) {
+            let id = value.to_str().ok().and_then(|text| EventId::parse(text).ok());
+            let id = id.ok_or_else(|| {
+                count(&self.stock.counters.parameter_errors);
+                bad("Last-Event-ID is none that a stream here has given")
+            })?;
+            wanted.start = Some(Start::After(id));
+        }
+        if wanted.frames == Some(0) {
+            count(&self.stock.counters.parameter_errors);
+            return Err(bad("frames must be at least 1"));
+        }
+        let Stock { vitals, pool, counters, streams, .. } = &*self.stock;
+        let Some(seat) = Seat::take(streams, self.stock.limits().streams_max) else {
+            count(&counters.streams_refused);
+            let text = "there are as many streams as there may be; try again later";
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text));
+        };
+        let feed = match caught(counters, || vitals.stream(&wanted)) {
+            Some(Ok(feed)) => feed,
+            Some(Err(error @ VitalsError::UnknownRing(_))) => {
+                return Err(Refusal::new(StatusCode::NOT_FOUND, error.to_string()));
+            }
+            Some(Err(error)) => {
+                count(&counters.vitals_errors);
+                return Err(Refusal::new(asked.formatter.unavailable(), error.to_string()));
+            }
+            None => {
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                return Err(Refusal::new(status, "the answer failed; this is a defect"));
+            }
+        };
+        let mut first = pool.take();
+        first.bytes.extend_from_slice(b"retry: 2000\n\n");
+        let stream = Stream::new(feed, &wanted, (pool, counters, &self.watch), seat);
+        let body = AnswerBody::streamed(first, stream, Rc::clone(&self.watch));
+        Ok(Answer::new(self, StatusCode::OK, Content::Events, body))
+    }
+
     fn list(&self, formatter: Formatter, listing: Listing) -> Result<Answer, Refusal> {
         let envelope = (formatter.opening(), formatter.closing());
         let content = Content::of(formatter);
@@ -729,6 +780,13 @@ impl Answer {
             .insert(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, const { HeaderValue::from_static("GET, HEAD") });
+        }
+        // Between here and the client nobody is to collect events before passing them on.
+        if self.content == Content::Events {
+            headers.insert("x-accel-buffering", const { HeaderValue::from_static("no") });
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, const { HeaderValue::from_static("1") });
         }
         if self.close {
             headers.insert(header::CONNECTION, const { HeaderValue::from_static("close") });

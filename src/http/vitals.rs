@@ -8,8 +8,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::listing::Listing;
-use super::query::WindowParameters;
+use super::query::{StreamParameters, WindowParameters};
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
+use super::stream::Feed;
 use super::tag::Version;
 use super::window::WindowError;
 pub use crate::encode::PART_BYTES;
@@ -42,6 +43,15 @@ pub trait Vitals: 'static {
     ///
     /// As [`Vitals::scrape`].
     fn history(&self, _: &ScrapeWanted, _: HistoryStart) -> Result<Scraped, VitalsError> {
+        Err(VitalsError::Absent)
+    }
+
+    /// Begins a stream of the records of a ring.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vitals::list`].
+    fn stream(&self, _: &StreamParameters) -> Result<Box<dyn Feed>, VitalsError> {
         Err(VitalsError::Absent)
     }
 

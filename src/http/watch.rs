@@ -82,6 +82,7 @@ pub(crate) struct Watch {
     /// When the socket first refused bytes that it still refuses.
     blocked_since: Cell<Option<u64>>,
     overdue: Cell<Option<Overdue>>,
+    stopping: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     /// That of the last answer, and whether it has been sent.
     receipt: RefCell<Option<(Rc<dyn Receipt>, bool)>>,
@@ -101,6 +102,7 @@ impl Watch {
             since: Cell::new(clock.get()),
             blocked_since: Cell::new(None),
             overdue: Cell::new(None),
+            stopping: Cell::new(false),
             waker: RefCell::new(None),
             receipt: RefCell::new(None),
         })
@@ -172,6 +174,15 @@ impl Watch {
         if self.blocked_since.get().is_none() {
             self.blocked_since.set(Some(self.clock.get()));
         }
+    }
+
+    /// The server stops: what has no end by itself is to end now.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
     }
 
     /// Whether the last answer is gone and nothing of another request is here.

@@ -166,6 +166,7 @@ impl<W: Words> Extract<W> {
             after_ns: self.bounds.from_ns.saturating_sub(1),
             up_to_ns: self.bounds.to_ns,
             by_time: true,
+            continues: false,
         }
     }
 }

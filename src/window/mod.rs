@@ -212,6 +212,8 @@ pub struct Window<'a, W> {
     up_to_ns: u64,
     /// Whether times or sequences were asked for.
     by_time: bool,
+    /// Whether what stands before its first record is told as well.
+    continues: bool,
 }
 
 // Derived, these would ask that the ring's words can be copied as well.
@@ -228,7 +230,7 @@ impl<'a, W: Words> Window<'a, W> {
     #[must_use]
     pub fn between(ring: &'a Ring<W>, after_ns: u64, up_to_ns: u64) -> Self {
         let (first, last) = bound::cover(ring, after_ns, up_to_ns).unwrap_or((1, 0));
-        Self { ring, first, last, after_ns, up_to_ns, by_time: true }
+        Self { ring, first, last, after_ns, up_to_ns, by_time: true, continues: false }
     }
 
     /// The records `first..=last`. What the ring no longer has of them is reported as overrun; what
@@ -236,7 +238,15 @@ impl<'a, W: Words> Window<'a, W> {
     #[must_use]
     pub fn sequences(ring: &'a Ring<W>, first: u64, last: u64) -> Self {
         let last = last.min(ring.head());
-        Self { ring, first: first.max(1), last, after_ns: 0, up_to_ns: u64::MAX, by_time: false }
+        Self {
+            ring,
+            first: first.max(1),
+            last,
+            after_ns: 0,
+            up_to_ns: u64::MAX,
+            by_time: false,
+            continues: false,
+        }
     }
 
     /// The newest `count` records.
@@ -245,7 +255,22 @@ impl<'a, W: Words> Window<'a, W> {
         let (oldest, head) = ring.bounds().unwrap_or((1, 0));
         let first = head.saturating_sub(count.saturating_sub(1)).max(oldest);
         let last = if count == 0 { 0 } else { head };
-        Self { ring, first, last, after_ns: 0, up_to_ns: u64::MAX, by_time: false }
+        Self {
+            ring,
+            first,
+            last,
+            after_ns: 0,
+            up_to_ns: u64::MAX,
+            by_time: false,
+            continues: false,
+        }
+    }
+
+    /// The records after `seq`, for somebody who has read that one: what stands between it and the
+    /// next record belongs to the window.
+    #[must_use]
+    pub fn after(ring: &'a Ring<W>, seq: u64) -> Self {
+        Self { continues: true, ..Self::sequences(ring, seq.saturating_add(1), u64::MAX) }
     }
 
     /// First and last sequence that may belong to the window; `None` when it is empty.
@@ -323,7 +348,8 @@ pub struct Events<'a, W: Words> {
 impl<'a, W: Words> Events<'a, W> {
     fn new(window: &Window<'a, W>, next: u64) -> Self {
         let overrun = next.min(window.last.saturating_add(1)).saturating_sub(window.first);
-        Self { window: *window, next, missing: 0, overrun, held: None, seen_from: 0, begun: false }
+        let (window, begun) = (*window, window.continues);
+        Self { window, next, missing: 0, overrun, held: None, seen_from: 0, begun }
     }
 
     fn gap(&self, before: u64, reason: GapReason) -> Option<Event<'a, W>> {

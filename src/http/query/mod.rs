@@ -4,6 +4,7 @@
 //! that a client is told everything at once.
 
 mod scrape;
+mod stream;
 
 use std::error::Error;
 use std::fmt;
@@ -16,6 +17,7 @@ use super::limits::CHOICES_MAX;
 use crate::encode::prometheus::UnknownCollector;
 
 pub use scrape::{HistoryParameters, ScrapeParameters};
+pub use stream::StreamParameters;
 
 mod window;
 
