@@ -133,9 +133,15 @@ impl AnswerBody {
         self.rest.is_some()
     }
 
+    /// Its text for others, if it is there as a whole.
+    pub(crate) fn share(&mut self) -> Option<Buffer> {
+        let is_whole = self.rest.is_none() && self.stream.is_none();
+        self.first.as_mut().filter(|_| is_whole).map(Buffer::share)
+    }
+
     /// The bytes of the first part.
     pub(crate) fn first_bytes(&self) -> usize {
-        self.first.as_ref().map_or(0, |first| first.bytes.len())
+        self.first.as_ref().map_or(0, |first| first.text().len())
     }
 
     /// Breaks an answer in parts off when it has not come to its last one by `deadline`.
@@ -150,7 +156,7 @@ impl AnswerBody {
         let Some(mut coder) = coders.take(coding) else { return false };
         let mut coded = pool.take();
         let until = if self.rest.is_some() { Until::Read } else { Until::End };
-        if coder.write(&first.bytes, until, &mut coded.bytes).is_err() {
+        if coder.write(first.text(), until, &mut coded.bytes).is_err() {
             return false;
         }
         self.first = Some(coded);
@@ -190,7 +196,7 @@ impl Body for AnswerBody {
         };
         if let Some(entry) = &mut self.entry {
             match &next {
-                Some(Ok(buffer)) => entry.sent(buffer.bytes.len()),
+                Some(Ok(buffer)) => entry.sent(buffer.text().len()),
                 Some(Err(BrokenOff)) => entry.broken(),
                 None => {}
             }
@@ -206,7 +212,7 @@ impl Body for AnswerBody {
         match (&self.first, &self.rest) {
             _ if self.stream.is_some() => SizeHint::default(),
             (_, Some(_)) => SizeHint::default(),
-            (Some(first), None) => SizeHint::with_exact(first.bytes.len() as u64),
+            (Some(first), None) => SizeHint::with_exact(first.text().len() as u64),
             (None, None) => SizeHint::with_exact(0),
         }
     }

@@ -20,6 +20,9 @@ pub const BUFFERS_POOLED: usize = 16;
 /// A buffer that a part has grown beyond this is given back to the allocator, not to the pool.
 pub const BUFFER_BYTES_POOLED: usize = 2 * PART_BYTES;
 
+/// Most answers to `/metrics` that are kept for whoever asks for the same record once more.
+pub const ANSWERS_KEPT: usize = 4;
+
 /// Refused connections that are heard out at one time, so that what they still send resets nothing.
 /// Others are told as well, and closed at once.
 pub const REFUSALS_MAX: usize = 32;

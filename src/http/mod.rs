@@ -79,6 +79,7 @@ mod formatter;
 pub mod headers;
 mod hosts;
 mod io;
+mod kept;
 pub mod limits;
 mod listener;
 mod listing;

@@ -26,7 +26,7 @@ impl Pool {
     pub(crate) fn take(self: &Rc<Self>) -> Buffer {
         let recycled = self.free.borrow_mut().pop();
         let bytes = recycled.unwrap_or_else(|| Vec::with_capacity(PART_BYTES + SLACK_BYTES));
-        Buffer { bytes, read: 0, pool: Rc::clone(self) }
+        Buffer { bytes, shared: None, read: 0, pool: Rc::clone(self) }
     }
 
     fn give_back(&self, mut bytes: Vec<u8>) {
@@ -38,23 +38,50 @@ impl Pool {
     }
 }
 
-/// A buffer on loan: filled by us, read by hyper, back in the pool when dropped.
+/// A buffer on loan: filled by us, read by hyper, back in the pool when dropped. What it holds may be
+/// shared with others once it is complete.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     /// What is written; only the front end appends, and only before the first byte is read.
     pub(crate) bytes: Vec<u8>,
+    /// What it holds instead if that is shared; it goes back when the last one who has it is done.
+    shared: Option<Rc<Vec<u8>>>,
     /// How much of it hyper has taken.
     read: usize,
     pool: Rc<Pool>,
 }
 
+impl Buffer {
+    /// All that is written in it.
+    pub(crate) fn text(&self) -> &[u8] {
+        match &self.shared {
+            Some(shared) => shared,
+            None => &self.bytes,
+        }
+    }
+
+    /// Another buffer with the same text, which cannot be added to any more.
+    pub(crate) fn share(&mut self) -> Buffer {
+        if self.shared.is_none() {
+            self.shared = Some(Rc::new(std::mem::take(&mut self.bytes)));
+        }
+        self.shared()
+    }
+
+    /// Another buffer with the same text, of one that is shared already; else an empty one.
+    pub(crate) fn shared(&self) -> Buffer {
+        let (bytes, pool) = (Vec::new(), Rc::clone(&self.pool));
+        Buffer { bytes, shared: self.shared.clone(), read: 0, pool }
+    }
+}
+
 impl Buf for Buffer {
     fn remaining(&self) -> usize {
-        self.bytes.len() - self.read
+        self.text().len() - self.read
     }
 
     fn chunk(&self) -> &[u8] {
-        &self.bytes[self.read..]
+        &self.text()[self.read..]
     }
 
     fn advance(&mut self, count: usize) {
@@ -65,7 +92,12 @@ impl Buf for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.pool.give_back(std::mem::take(&mut self.bytes));
+        match self.shared.take() {
+            None => self.pool.give_back(std::mem::take(&mut self.bytes)),
+            Some(shared) => {
+                Rc::into_inner(shared).into_iter().for_each(|it| self.pool.give_back(it))
+            }
+        }
     }
 }
 
@@ -85,6 +117,21 @@ mod tests {
         let second = pool.take();
         assert_eq!(second.bytes.as_ptr(), address);
         assert_eq!(second.remaining(), 0);
+    }
+
+    #[test]
+    fn shared_text_goes_back_with_the_last_who_has_it() {
+        let pool = Pool::new();
+        let mut first = pool.take();
+        first.bytes.extend_from_slice(b"abc");
+        let (second, third) = (first.share(), first.share());
+        first.advance(2);
+        assert_eq!((first.chunk(), second.chunk()), (&b"c"[..], &b"abc"[..]));
+        assert_eq!(third.shared().text().as_ptr(), first.text().as_ptr(), "it is not copied");
+        drop((first, second));
+        assert_eq!(pool.free.borrow().len(), 0);
+        drop(third);
+        assert_eq!(pool.free.borrow().len(), 1);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::connection;
 use super::counters::{Counters, count};
 use super::cursors::Cursors;
 use super::hosts::Hosts;
+use super::kept::Kept;
 use super::limits::{ACCEPT_PAUSE, COMPRESS_BYTES_MIN, Limits, REFUSALS_MAX};
 use super::listener::{self, Admission, BindError, Listener, Place, UnixPlace};
 use super::pool::Pool;
@@ -395,6 +396,7 @@ impl House {
                 counters,
                 cursors,
                 told: RefCell::default(),
+                kept: Kept::default(),
                 streams: Rc::default(),
                 limits: RefCell::new(Rc::new(limits)),
                 access_log: Cell::new(settings.access_log),

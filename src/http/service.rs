@@ -31,6 +31,7 @@ use super::cursors::{CursorKey, CursorReceipt, Cursors, Mark};
 use super::formatter::{Formatter, Refusal};
 use super::headers::{Acceptable, Coding, scrape_timeout};
 use super::hosts::{Hosts, WrongHost};
+use super::kept::Kept;
 use super::limits::{Limits, URI_BYTES_MAX};
 use super::listing::Listing;
 use super::own::{Own, Told};
@@ -74,6 +75,7 @@ pub(crate) struct Stock {
     pub(crate) cursors: Rc<Cursors>,
     /// What `/metrics` last said of the server itself.
     pub(crate) told: RefCell<Told>,
+    pub(crate) kept: Kept,
     /// How many streams are open.
     pub(crate) streams: Rc<Cell<usize>>,
     /// The limits as they are now; they may be changed while the server runs.
@@ -410,8 +412,22 @@ impl Service {
         };
         let version =
             |vitals: &dyn Vitals| vitals.version(wanted.ring.as_ref().map(slice::from_ref));
-        let mut answer =
-            self.tagged(asked, what, version, || self.scraped(asked, format, &wanted))?;
+        let make = || {
+            let before = caught(&self.stock.counters, || version(&*self.stock.vitals)).flatten();
+            let kept = before.and_then(|version| self.stock.kept.find(version, &wanted));
+            if let Some(kept) = kept {
+                return Ok(Answer::whole(self, StatusCode::OK, format.content, kept));
+            }
+            let mut answer = self.scraped(asked, format, &wanted)?;
+            let after = caught(&self.stock.counters, || version(&*self.stock.vitals)).flatten();
+            if let Some(version) = before.filter(|_| before == after)
+                && let Some(text) = answer.body.share()
+            {
+                self.stock.kept.keep(version, &wanted, text);
+            }
+            Ok(answer)
+        };
+        let mut answer = self.tagged(asked, what, version, make)?;
         answer.varies_by_accept = true;
         Ok(answer)
     }

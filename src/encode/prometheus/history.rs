@@ -8,7 +8,7 @@ use super::sheet::{Sample, Sheet, Sheets};
 use super::{Collectors, Exposition};
 use crate::encode::PART_BYTES;
 use crate::encode::number::{F64_ROOM, write_decimal, write_u64};
-use crate::record::RecordHeader;
+use crate::record::{ABSENT, RecordHeader};
 use crate::ring::{Ring, Words};
 use crate::window::{Stretch, Window};
 
@@ -275,20 +275,23 @@ impl History {
                 true => continue,
                 false => 0,
             };
-            let mut number = [0; F64_ROOM];
-            let len = sample.scale.write(&mut number, word, frame.realtime_ns);
-            if len == 0 {
+            if word == ABSENT {
                 continue;
             }
-            if !std::mem::replace(&mut self.is_headed, true) {
+            let begun = page.len();
+            if !self.is_headed {
                 let head = sheet.families[self.family].head(self.exposition);
                 page.copy(&sheet.text, head.at, head.len);
             }
             page.copy(&sheet.text, name.at, name.len);
-            *page.room() = number;
+            let len = sample.scale.write(page.room(), word, frame.realtime_ns);
             page.grow(len);
             *page.room() = *time;
             page.grow(time[time.len() - 1].into());
+            self.is_headed |= len > 0;
+            if len == 0 {
+                page.cut(begun);
+            }
         }
         self.frame = 0;
         true

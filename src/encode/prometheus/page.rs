@@ -46,6 +46,12 @@ impl<'a> Page<'a> {
         self.len += count;
     }
 
+    /// Forgets all text from `len` on.
+    #[cold]
+    pub(super) fn cut(&mut self, len: usize) {
+        self.len = len;
+    }
+
     /// Appends the `len` bytes of `text` from `at` on. A block behind them must be there.
     #[inline]
     pub(super) fn copy(&mut self, text: &[u8], at: usize, len: usize) {

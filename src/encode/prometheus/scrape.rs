@@ -113,23 +113,31 @@ impl Scrape {
             for sample in &sheet.samples[family.samples.clone()] {
                 let Some(stretch) = sheet.stretch(sample, self.seq) else { continue };
                 let at = RecordHeader::WORDS + stretch.column;
-                let mut word = span.load(at).unwrap_or(ABSENT);
-                if word == ABSENT && sample.scale.has_word() {
+                let mut word = match sample.scale.has_word() {
+                    true => span.load(at).unwrap_or(ABSENT),
+                    false => 0,
+                };
+                if word == ABSENT {
                     word = self.before(ring, &stretch);
                 }
-                let mut number = [0; F64_ROOM];
-                let len = sample.scale.write(&mut number, word, realtime_ns);
-                if len == 0 {
+                if word == ABSENT {
                     continue;
                 }
-                if !std::mem::replace(&mut is_headed, true) {
+                let begun = page.len();
+                if !is_headed {
                     let head = family.head(self.exposition);
                     page.copy(&sheet.text, head.at, head.len);
                 }
                 page.copy(&sheet.text, sample.name.at, sample.name.len);
-                number[len] = b'\n';
-                *page.room() = number;
+                let room = page.room::<{ F64_ROOM + 1 }>();
+                let number = room.first_chunk_mut().expect("it is longer");
+                let len = sample.scale.write(number, word, realtime_ns);
+                room[len] = b'\n';
                 page.grow(len + 1);
+                is_headed |= len > 0;
+                if len == 0 {
+                    page.cut(begun);
+                }
             }
         }
         sheet.families.len()
