@@ -275,7 +275,7 @@ fn mistakes_in_the_configuration_are_named_with_their_line() {
         ("interval = \"1us\"\n", &["line 1", "1ms to 60s"]),
         ("interval = 5\n", &["line 1"]),
         ("interval \"5s\"\n", &["line 1"]),
-        ("[http]\nlisten = [\"localhost\"]\n", &["line 2", "socket address"]),
+        ("[http]\nlisten = [\"localhost\"]\n", &["line 2", "no address with a port"]),
     ] {
         fs::write(&path, text).expect("written");
         for command in ["check-config", "run", "record", "serve"] {

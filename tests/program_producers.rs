@@ -111,9 +111,12 @@ fn example_is_served_beside_the_series_of_the_host() {
     let series = json(&mut host, "/api/v1/series?ring=shop");
     let series = series["series"].as_array().expect("a list");
     assert_eq!(series.len(), 2);
+    let first_time = &series[1]["first_time"];
+    assert!(first_time.as_str().is_some_and(|time| time.ends_with('Z')), "{series:?}");
     let taken = serde_json::json!({
         "ring": "shop", "object": "queue/orders", "metric": "taken", "kind": "counter",
-        "unit": "count", "repr": "u64", "first": 1, "last": null,
+        "unit": "count", "repr": "u64", "help": null, "first": 1, "first_time": first_time,
+        "last": null, "last_time": null,
     });
     assert_eq!(series[1], taken);
     let all = json(&mut host, "/api/v1/series");
@@ -157,7 +160,7 @@ fn what_is_not_there_is_refused_by_name() {
         ("/api/v1/latest?rings=shop", 400, "\"rings\":\"schema does not allow"),
         ("/api/v1/latest?match=a[", 400, "\"match\":\"not a pattern"),
         ("/api/v1/rings?match=a", 400, "\"match\""),
-        ("/api/v1/window", 404, "nothing at this path"),
+        ("/api/v1/windows", 404, "nothing at this path"),
     ] {
         let reply = server.get(target);
         assert_eq!(reply.status, status, "{target}: {reply:?}");
