@@ -20,6 +20,8 @@ pub enum Route {
     Latest,
     /// `/api/v1/stream`
     Stream,
+    /// `/api/v1/openapi.json`
+    OpenApi,
     /// `/metrics`
     Scrape,
     /// `/metrics/history`
@@ -72,6 +74,7 @@ impl Route {
                 ["latest"] => Route::Latest,
                 ["window"] => Route::Window,
                 ["stream"] => Route::Stream,
+                ["openapi.json"] => Route::OpenApi,
                 _ => Route::UnknownNative,
             },
             ["api2", name, ref rest @ ..] => match (Formatter::named(name), rest) {
@@ -107,6 +110,7 @@ impl Route {
             | Route::Latest
             | Route::Window
             | Route::Stream
+            | Route::OpenApi
             | Route::UnknownNative => Some(Formatter::Native),
             Route::Scrape | Route::ScrapeHistory => Some(Formatter::Plain),
             Route::Healthz | Route::Readyz | Route::UnknownFormatter | Route::Unknown => None,
@@ -134,6 +138,7 @@ mod tests {
             ("//api/v1/latest", Route::Latest),
             ("/api/v1/window", Route::Window),
             ("/api/v1/stream", Route::Stream),
+            ("/api/v1/openapi.json", Route::OpenApi),
             ("/api/v1", Route::UnknownNative),
             ("/api/v1/latest/shop", Route::UnknownNative),
             ("/api/v1/a/b/c", Route::UnknownNative),

@@ -64,6 +64,9 @@ const VERSION_DATA: &str = concat!(
     "\"}"
 );
 
+/// What can be asked for and what is answered, for machines.
+const OPENAPI: &str = include_str!("openapi.json");
+
 /// What the connections of a server have in common.
 pub(crate) struct Stock {
     pub(crate) vitals: Rc<dyn Vitals>,
@@ -156,6 +159,9 @@ impl Service {
             }
             Route::ScrapeHistory => {
                 return self.with_parameters(Formatter::Plain, head, body, Service::history);
+            }
+            Route::OpenApi => {
+                return self.with_parameters(Formatter::Native, head, body, Service::openapi);
             }
             Route::Rings => {
                 return self.with_parameters(Formatter::Native, head, body, Service::rings);
@@ -374,6 +380,12 @@ impl Service {
         let mut answer = make()?;
         answer.tag = tag.filter(|_| version() == before);
         Ok(answer)
+    }
+
+    fn openapi(&self, _: &Asked<'_>, _: NoParameters) -> Result<Answer, Refusal> {
+        let mut buffer = self.stock.pool.take();
+        buffer.bytes.extend_from_slice(OPENAPI.as_bytes());
+        Ok(Answer::whole(self, StatusCode::OK, Content::Json, buffer))
     }
 
     fn version(&self, asked: &Asked<'_>, _: NoParameters) -> Result<Answer, Refusal> {
