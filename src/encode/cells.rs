@@ -78,7 +78,7 @@ impl Cell {
     }
 
     /// What an aggregate says; `None` where it does not apply to the kind of series, where nothing
-    /// is known, and of percentiles, which [`Percentiles`] knows.
+    /// is known, and of percentiles, which `Percentiles` knows.
     #[must_use]
     pub fn of(self, aggregate: &Aggregate) -> Option<Value> {
         let (float, integer) = (Value::F64, Value::U64);
