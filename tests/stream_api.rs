@@ -9,12 +9,16 @@ use std::io::Read as _;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use scratch::Scratch;
 use serde_json::Value;
-use support::{Client, Running};
-use tachograph::http::{Counters, Limits, RingVitals, Rings, Settings};
+use support::{Client, FOREVER, Running};
+use tachograph::http::query::{self, StreamParameters};
+use tachograph::http::{
+    Counters, Fed, Feed, Limits, RingVitals, Rings, SavedVitals, Settings, Vitals,
+};
 use tachograph::{Kind, Producer, RunDir, SeriesOf, Unit, WriterOptions};
 
 const S: u64 = 1_000_000_000;
@@ -214,6 +218,7 @@ fn stream_follows_a_fast_lane_in_few_frames_and_ends_when_the_server_stops() {
     let mut lane = Lane::open(scratch.path(), 1 << 16);
     lane.publish(1);
     let server = serve(scratch.path(), Limits::default());
+    let begun = Instant::now();
     let mut client = server.connect();
     client.send("GET /api/v1/stream?ring=shop&since_seq=0 HTTP/1.1\r\nHost: t\r\n\r\n");
     assert_eq!(client.head().status, 200);
@@ -222,6 +227,7 @@ fn stream_follows_a_fast_lane_in_few_frames_and_ends_when_the_server_stops() {
         std::thread::sleep(Duration::from_millis(1));
     }
     let text = read_until(&mut client, "\"2026-", 1501);
+    let tenths = begun.elapsed().as_millis() as usize / 100;
     let ending = server.ask_to_stop();
     let mut rest = Vec::new();
     client.stream.read_to_end(&mut rest).expect("an orderly end");
@@ -230,8 +236,127 @@ fn stream_follows_a_fast_lane_in_few_frames_and_ends_when_the_server_stops() {
     let rest = String::from_utf8(rest).expect("UTF-8");
     assert!(rest.contains("event: end\ndata: {\"reason\":\"stopping\"}"), "{rest}");
     let frames = text.matches("event: records").count();
-    // They took a second and a half at least; however long, a frame holds what came in a tenth.
-    assert!((2..1501 / 20).contains(&frames), "{frames} frames");
+    assert!((2..tenths + 3).contains(&frames), "{frames} frames in {tenths} tenths of a second");
+}
+
+#[test]
+fn client_that_the_ring_overtakes_again_and_again_is_let_go_with_the_reason() {
+    let scratch = Scratch::new();
+    let mut lane = Lane::open(scratch.path(), 16);
+    lane.publish(1);
+    let server = serve(scratch.path(), Limits::default());
+    let mut client = server.connect();
+    client.send("GET /api/v1/stream?ring=shop HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let is_over = Arc::clone(&is_over);
+        move || {
+            while !is_over.load(Ordering::Relaxed) {
+                lane.publish(100);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    });
+    let text = read_until(&mut client, "event: end", 1);
+    is_over.store(true, Ordering::Relaxed);
+    writer.join().expect("the writer");
+    assert!(text.contains("event: end\ndata: {\"reason\":\"slow\"}"), "{text}");
+    assert!(text.contains("\"reason\":\"overrun\""), "{text}");
+    assert_eq!(server.stop().counters["streams_too_slow"], 1);
+}
+
+#[test]
+fn quiet_stream_says_now_and_then_that_it_is_there() {
+    let scratch = Scratch::new();
+    let mut lane = Lane::open(scratch.path(), 16);
+    lane.publish(1);
+    let server = serve(scratch.path(), Limits::default());
+    let mut client = server.connect();
+    client.send("GET /api/v1/stream?ring=shop HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    let text = read_until(&mut client, "\n:\n", 1);
+    assert_eq!(text.matches("event: records").count(), 1, "nothing was recorded meanwhile: {text}");
+    server.stop();
+}
+
+/// What the ring `shop` in `dir` gives to a client that asks so, without the pauses of a server.
+fn feed(dir: &Path, query: &str) -> Box<dyn Feed> {
+    let rings = Rings::of(vec![dir.to_owned()], Rc::new(Counters::default()));
+    let vitals = RingVitals::at(&dir.join("host.ring")).with_rings(rings);
+    let wanted: StreamParameters = query::parse(query).expect("sound");
+    vitals.stream(&wanted).expect("the ring is there")
+}
+
+/// All events up to the one that `is_last`.
+fn fed(feed: &mut dyn Feed, is_last: impl Fn(&Event) -> bool) -> Vec<Event> {
+    let (begun, mut text) = (Instant::now(), Vec::new());
+    loop {
+        if let Fed::Wait(_) = feed.frame(&mut text) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let events = events(std::str::from_utf8(&text).expect("UTF-8"));
+        if events.last().is_some_and(&is_last) {
+            return events;
+        }
+        assert!(begun.elapsed() < FOREVER, "{events:?}");
+    }
+}
+
+#[test]
+fn writer_that_starts_again_and_a_ring_in_the_place_of_another_are_told() {
+    let scratch = Scratch::new();
+    let mut lane = Lane::open(scratch.path(), 64);
+    lane.publish(3);
+    let mut feed = feed(scratch.path(), "ring=shop&since_seq=0");
+    let is_of = |seq: u64| {
+        move |event: &Event| {
+            event.name == "records"
+                && event.data["records"]
+                    .as_array()
+                    .is_some_and(|list| list.last().is_some_and(|record| record[0] == seq))
+        }
+    };
+    let told = fed(&mut *feed, is_of(3));
+    assert_eq!(sequences(&told), [1, 2, 3]);
+    drop(lane);
+    let mut lane = Lane::open(scratch.path(), 64);
+    lane.publish(2);
+    let told = fed(&mut *feed, is_of(5));
+    let gap = told.iter().find(|event| event.name == "gap").expect("a gap");
+    assert_eq!((&gap.data["reason"], &gap.data["before"]), (&"epoch".into(), &4.into()));
+    assert_eq!(sequences(&told), [4, 5]);
+    drop(lane);
+    std::fs::remove_file(scratch.path().join("shop.ring")).expect("it is there");
+    let mut lane = Lane::open(scratch.path(), 64);
+    lane.publish(2);
+    let told = fed(&mut *feed, is_of(2));
+    let other = told.iter().find(|event| event.name == "ring").expect("it is another ring");
+    assert_eq!(other.data["continues"], false);
+    assert_eq!(sequences(&told), [1, 2]);
+}
+
+#[test]
+fn saved_ring_is_told_to_its_end() {
+    let scratch = Scratch::new();
+    let mut lane = Lane::open(scratch.path(), 64);
+    lane.publish(3);
+    drop(lane);
+    let file = scratch.path().join("kept.ring");
+    std::fs::copy(scratch.path().join("shop.ring"), &file).expect("copied");
+    let wanted: StreamParameters = query::parse("since_seq=1").expect("sound");
+    let mut feed = SavedVitals::open(&file).expect("a ring").stream(&wanted).expect("a stream");
+    let mut text = Vec::new();
+    let mut frames = 0;
+    let ended = loop {
+        match feed.frame(&mut text) {
+            Fed::Frame => frames += 1,
+            other => break other,
+        }
+        assert!(frames < 10, "there are two records");
+    };
+    assert_eq!(ended, Fed::End("saved"));
+    assert_eq!(sequences(&events(std::str::from_utf8(&text).expect("UTF-8"))), [2, 3]);
 }
 
 /// Reads chunks until `what` has come so often. The text still has the lengths of the chunks in it.
