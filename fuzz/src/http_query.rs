@@ -2,20 +2,23 @@
 
 use std::fmt::Write as _;
 
-use tachograph::encode::{Cursor, Moment};
-use tachograph::http::Route;
+use tachograph::encode::{Cursor, EventId, Moment};
 use tachograph::http::headers::{
     Acceptable, Coding, EntityTag, Host, SCRAPE_TIMEOUT_MAX, entity_tags, host, scrape_timeout,
 };
 use tachograph::http::limits::{CHOICES_MAX, ENTITY_TAGS_MAX, URI_BYTES_MAX, WEIGHTED_ITEMS_MAX};
 use tachograph::http::quality::{WHOLE, weighted};
 use tachograph::http::query::{
-    self, BodyError, ListParameters, NoParameters, ParameterErrors, PullParameters,
-    WindowParameters,
+    self, BodyError, HistoryParameters, ListParameters, NoParameters, ParameterErrors,
+    PullParameters, ScrapeParameters, StreamParameters, WindowParameters,
 };
+use tachograph::http::{Route, cursors};
 
 /// Understands a text as a query, as a form in JSON, as a path and as the values of headers.
 pub fn run(input: &[u8]) {
+    if let Ok(list) = cursors::decode(input) {
+        assert_eq!(cursors::decode(&cursors::encode(&list)), Ok(list));
+    }
     let input = input.get(..URI_BYTES_MAX).unwrap_or(input);
     let read = query::parse_json::<PullParameters>(input);
     match &read {
@@ -56,6 +59,24 @@ pub fn run(input: &[u8]) {
             }
         }
         Err(errors) => check(&errors, pairs),
+    }
+    match query::parse::<HistoryParameters>(text) {
+        Ok(wanted) => {
+            assert!(wanted.cursor.is_none_or(|name| cursors::is_name(&name)));
+            assert!(wanted.window.is_none_or(|window| !window.is_zero()));
+        }
+        Err(errors) => check(&errors, pairs),
+    }
+    if let Err(errors) = query::parse::<ScrapeParameters>(text) {
+        check(&errors, pairs);
+    }
+    match query::parse::<StreamParameters>(text) {
+        Ok(wanted) => _ = wanted.admits("host/load1"),
+        Err(errors) => check(&errors, pairs),
+    }
+    if let Ok(id) = EventId::parse(text) {
+        let again = EventId::parse(&id.seq.to_string()).map(|id| (id.seq, id.realtime_ns));
+        assert_eq!(again, Ok((id.seq, None)));
     }
     if let Ok(cursor) = text.parse::<Cursor>() {
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
