@@ -69,12 +69,14 @@
 
 mod accept;
 mod access;
+mod answer;
 mod body;
 mod coder;
 mod connection;
 mod content;
 mod counters;
 pub mod cursors;
+mod endpoints;
 mod formatter;
 pub mod headers;
 mod hosts;
