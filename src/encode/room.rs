@@ -11,6 +11,10 @@ use crate::ring::Value;
 /// Texts are copied in blocks of this size.
 pub(super) const BLOCK: usize = 64;
 
+/// How much of a buffer is made ready at a time where nothing is reserved: little enough to stay in the
+/// fastest cache until it is written to.
+const STRIDE: usize = 4096;
+
 /// Text that is being appended to a `Vec`, which is as long as the text again when this is dropped.
 pub(super) struct Room<'a> {
     out: &'a mut Vec<u8>,
@@ -42,6 +46,41 @@ impl<'a> Room<'a> {
         }
     }
 
+    /// The next bytes, which need not be reserved; [`Room::grow`] then says how many are text.
+    #[inline]
+    pub(super) fn ready<const N: usize>(&mut self) -> &mut [u8; N] {
+        if self.out.len() < self.end + N {
+            self.extend(N);
+        }
+        self.next()
+    }
+
+    #[cold]
+    fn extend(&mut self, bytes: usize) {
+        self.reserve(bytes.max(STRIDE));
+    }
+
+    /// Makes so many of the next bytes text.
+    #[inline]
+    pub(super) fn grow(&mut self, bytes: usize) {
+        self.end += bytes;
+    }
+
+    /// Appends `len` bytes of `text` from `at`, behind which a block follows in `text`, whether there is
+    /// room or not.
+    #[inline]
+    pub(super) fn blocks(&mut self, text: &[u8], mut at: usize, mut len: usize) {
+        loop {
+            let block: &[u8; BLOCK] = text[at..].first_chunk().expect("a block behind each text");
+            *self.ready() = *block;
+            let taken = len.min(BLOCK);
+            (at, len, self.end) = (at + taken, len - taken, self.end + taken);
+            if len == 0 {
+                return;
+            }
+        }
+    }
+
     /// The next bytes.
     ///
     /// # Panics
@@ -57,21 +96,6 @@ impl<'a> Room<'a> {
     pub(super) fn block<const N: usize>(&mut self, block: &[u8; N], len: usize) {
         *self.next() = *block;
         self.end += len;
-    }
-
-    /// Appends `len` bytes of `text` from `at`, behind which a block follows in `text`. There must be
-    /// room for a block more.
-    #[inline]
-    pub(super) fn blocks(&mut self, text: &[u8], mut at: usize, mut len: usize) {
-        loop {
-            let block: &[u8; BLOCK] = text[at..].first_chunk().expect("a block behind each text");
-            let taken = len.min(BLOCK);
-            self.block(block, taken);
-            (at, len) = (at + taken, len - taken);
-            if len == 0 {
-                return;
-            }
-        }
     }
 
     /// Appends a number, for which there must be [`F64_ROOM`].
@@ -137,5 +161,29 @@ impl<'a> Room<'a> {
 impl Drop for Room<'_> {
     fn drop(&mut self) {
         self.out.truncate(self.end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_every_length_are_whole() {
+        let mut text: Vec<u8> = (0..300).map(|number| number as u8).collect();
+        text.resize(300 + BLOCK, 0);
+        for len in 0..=300 {
+            let mut out = b"before".to_vec();
+            let mut room = Room::behind(&mut out);
+            room.blocks(&text, 0, len);
+            room.blocks(&text, 300 - len, len);
+            assert_eq!(room.len(), 6 + 2 * len);
+            room.ready::<3>().copy_from_slice(b"end");
+            room.grow(2);
+            room.blocks(&text, 0, len);
+            drop(room);
+            let pieces = [b"before", &text[..len], &text[300 - len..300], b"en", &text[..len]];
+            assert_eq!(out, pieces.concat());
+        }
     }
 }

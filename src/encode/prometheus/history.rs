@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::page::Page;
 use super::scrape::Overtaken;
 use super::sheet::{Sample, Sheet, Sheets};
 use super::{Collectors, Exposition};
 use crate::encode::PART_BYTES;
 use crate::encode::number::{F64_ROOM, write_decimal, write_u64};
+use crate::encode::room::Room;
 use crate::record::{ABSENT, RecordHeader};
 use crate::ring::{Ring, Words};
 use crate::window::{Stretch, Window};
@@ -223,12 +223,12 @@ impl History {
         let Some(sheet) = self.sheet.clone() else { return Ok(false) };
         let Some(first) = self.frames.first().copied() else { return Ok(false) };
         let end = out.len() + PART_BYTES;
-        let mut page = Page::at_end_of(out);
+        let mut room = Room::behind(out);
         while let Some(family) = sheet.families.get(self.family) {
             if self.wanted.has_place(family.collector) {
                 for index in self.sample.max(family.samples.start)..family.samples.end {
                     self.sample = index;
-                    let is_done = self.write(ring, &sheet, &sheet.samples[index], end, &mut page);
+                    let is_done = self.write(ring, &sheet, &sheet.samples[index], end, &mut room);
                     if !is_done {
                         ring.vouch(first.seq).map_err(|_| Overtaken)?;
                         return Ok(true);
@@ -243,7 +243,7 @@ impl History {
         Ok(false)
     }
 
-    /// Writes the values of one sample from where it was left until the page is as long as `end`, and
+    /// Writes the values of one sample from where it was left until the text is as long as `end`, and
     /// says whether it has come to the last.
     fn write<W: Words>(
         &mut self,
@@ -251,14 +251,14 @@ impl History {
         sheet: &Sheet,
         sample: &Sample,
         end: usize,
-        page: &mut Page<'_>,
+        room: &mut Room<'_>,
     ) -> bool {
         let words = ring.words();
         let name = sample.name;
         let has_word = sample.scale.has_word();
         let mut stretch = None;
         while let Some(frame) = self.frames.get(self.frame) {
-            if page.len() >= end {
+            if room.len() >= end {
                 return false;
             }
             let time = &self.times[self.frame];
@@ -278,19 +278,19 @@ impl History {
             if word == ABSENT {
                 continue;
             }
-            let begun = page.len();
+            let begun = room.len();
             if !self.is_headed {
                 let head = sheet.families[self.family].head(self.exposition);
-                page.copy(&sheet.text, head.at, head.len);
+                room.blocks(&sheet.text, head.at, head.len);
             }
-            page.copy(&sheet.text, name.at, name.len);
-            let len = sample.scale.write(page.room(), word, frame.realtime_ns);
-            page.grow(len);
-            *page.room() = *time;
-            page.grow(time[time.len() - 1].into());
+            room.blocks(&sheet.text, name.at, name.len);
+            let len = sample.scale.write(room.ready(), word, frame.realtime_ns);
+            room.grow(len);
+            *room.ready() = *time;
+            room.grow(time[time.len() - 1].into());
             self.is_headed |= len > 0;
             if len == 0 {
-                page.cut(begun);
+                room.truncate(begun);
             }
         }
         self.frame = 0;

@@ -23,7 +23,6 @@
 mod collector;
 mod family;
 mod history;
-mod page;
 mod scale;
 mod scrape;
 mod sheet;

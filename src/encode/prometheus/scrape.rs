@@ -4,11 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use super::page::Page;
 use super::sheet::{Sheet, Sheets};
 use super::{Collectors, Exposition};
 use crate::encode::PART_BYTES;
 use crate::encode::number::F64_ROOM;
+use crate::encode::room::Room;
 use crate::record::{ABSENT, RecordHeader};
 use crate::ring::{RecordView, Ring, Span as _, Words};
 use crate::window::Stretch;
@@ -86,24 +86,24 @@ impl Scrape {
             return Ok(false);
         }
         let end = out.len() + PART_BYTES;
-        let mut page = Page::at_end_of(out);
-        let next = ring.read(self.seq, |view| self.write(ring, &view, end, &mut page));
+        let mut room = Room::behind(out);
+        let next = ring.read(self.seq, |view| self.write(ring, &view, end, &mut room));
         self.family = next.map_err(|_| Overtaken)?;
         Ok(self.family < self.sheet.families.len())
     }
 
-    /// Writes families until the page is as long as `end`; the first one that was not written.
+    /// Writes families until the text is as long as `end`; the first one that was not written.
     fn write<W: Words>(
         &self,
         ring: &Ring<W>,
         view: &RecordView<'_, W>,
         end: usize,
-        page: &mut Page<'_>,
+        room: &mut Room<'_>,
     ) -> usize {
         let sheet = &*self.sheet;
         let (span, realtime_ns) = (view.span(), view.realtime_ns());
         for (index, family) in sheet.families.iter().enumerate().skip(self.family) {
-            if page.len() >= end {
+            if room.len() >= end {
                 return index;
             }
             if !self.wanted.has_place(family.collector) {
@@ -123,20 +123,20 @@ impl Scrape {
                 if word == ABSENT {
                     continue;
                 }
-                let begun = page.len();
+                let begun = room.len();
                 if !is_headed {
                     let head = family.head(self.exposition);
-                    page.copy(&sheet.text, head.at, head.len);
+                    room.blocks(&sheet.text, head.at, head.len);
                 }
-                page.copy(&sheet.text, sample.name.at, sample.name.len);
-                let room = page.room::<{ F64_ROOM + 1 }>();
-                let number = room.first_chunk_mut().expect("it is longer");
+                room.blocks(&sheet.text, sample.name.at, sample.name.len);
+                let next = room.ready::<{ F64_ROOM + 1 }>();
+                let number = next.first_chunk_mut().expect("it is longer");
                 let len = sample.scale.write(number, word, realtime_ns);
-                room[len] = b'\n';
-                page.grow(len + 1);
+                next[len] = b'\n';
+                room.grow(len + 1);
                 is_headed |= len > 0;
                 if len == 0 {
-                    page.cut(begun);
+                    room.truncate(begun);
                 }
             }
         }

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::family::{Named, Type, of_application, of_lane, push_escaped};
-use super::page::BLOCK;
 use super::scale::Scale;
 use super::{Exposition, collector};
+use crate::encode::room::BLOCK;
 use crate::ring::{Directory, Entry, Ring, RingKind, Words};
 use crate::window::Stretch;
 
