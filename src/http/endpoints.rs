@@ -244,20 +244,8 @@ impl Service {
             let text = "there are as many streams as there may be; try again later";
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text));
         };
-        let feed = match caught(counters, || vitals.stream(&wanted)) {
-            Some(Ok(feed)) => feed,
-            Some(Err(error @ VitalsError::UnknownRing(_))) => {
-                return Err(Refusal::new(StatusCode::NOT_FOUND, error.to_string()));
-            }
-            Some(Err(error)) => {
-                count(&counters.vitals_errors);
-                return Err(Refusal::new(asked.formatter.unavailable(), error.to_string()));
-            }
-            None => {
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                return Err(Refusal::new(status, "the answer failed; this is a defect"));
-            }
-        };
+        let feed = caught(counters, || vitals.stream(&wanted));
+        let feed = self.begun(asked.formatter, feed)?;
         let mut first = pool.take();
         first.bytes.extend_from_slice(b"retry: 2000\n\n");
         let stream = Stream::new(feed, &wanted, (pool, counters, &self.watch), seat);
@@ -269,6 +257,41 @@ impl Service {
         let envelope = (formatter.opening(), formatter.closing());
         let content = Content::of(formatter);
         self.pulled((formatter, content), envelope, |vitals| vitals.list(listing))
+    }
+
+    /// What could be begun, or what to tell if nothing could, be it for a panic.
+    fn begun<T>(
+        &self,
+        formatter: Formatter,
+        begun: Option<Result<T, VitalsError>>,
+    ) -> Result<T, Refusal> {
+        let counters = &self.stock.counters;
+        match begun {
+            Some(Ok(begun)) => Ok(begun),
+            Some(Err(error @ VitalsError::UnknownRing(_))) => {
+                Err(Refusal::new(StatusCode::NOT_FOUND, error.to_string()))
+            }
+            Some(Err(VitalsError::Window(error))) => {
+                let counter = match error {
+                    error if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                        &counters.windows_too_large
+                    }
+                    _ => &counters.parameter_errors,
+                };
+                count(counter);
+                let reason = ParameterError::Unfit(error.to_string());
+                let errors = ParameterErrors::of(error.parameter(), reason);
+                Err(Refusal { status: error.status(), ..Refusal::parameters(errors) })
+            }
+            Some(Err(error)) => {
+                count(&counters.vitals_errors);
+                Err(Refusal::new(formatter.unavailable(), error.to_string()))
+            }
+            None => {
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                Err(Refusal::new(status, "the answer failed; this is a defect"))
+            }
+        }
     }
 
     /// Makes the first part; what follows is made when hyper asks for it.
@@ -286,32 +309,7 @@ impl Service {
             let part = pull.part(&mut first.bytes);
             Ok::<_, VitalsError>((pull, part))
         });
-        let (pull, part) = match begun {
-            Some(Ok(begun)) => begun,
-            Some(Err(error @ VitalsError::UnknownRing(_))) => {
-                return Err(Refusal::new(StatusCode::NOT_FOUND, error.to_string()));
-            }
-            Some(Err(VitalsError::Window(error))) => {
-                let counter = match error {
-                    error if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                        &counters.windows_too_large
-                    }
-                    _ => &counters.parameter_errors,
-                };
-                count(counter);
-                let reason = ParameterError::Unfit(error.to_string());
-                let errors = ParameterErrors::of(error.parameter(), reason);
-                return Err(Refusal { status: error.status(), ..Refusal::parameters(errors) });
-            }
-            Some(Err(error)) => {
-                count(&counters.vitals_errors);
-                return Err(Refusal::new(formatter.unavailable(), error.to_string()));
-            }
-            None => {
-                let status = StatusCode::INTERNAL_SERVER_ERROR;
-                return Err(Refusal::new(status, "the answer failed; this is a defect"));
-            }
-        };
+        let (pull, part) = self.begun(formatter, begun)?;
         match part {
             Part::More => {
                 let (pool, counters) = (Rc::clone(pool), Rc::clone(counters));
