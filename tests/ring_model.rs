@@ -12,9 +12,16 @@ mod bodies;
 use bodies::ring_op::Op;
 use bodies::ring_ops::apply;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
+    // The fuzz target looks for what is new; here the same is looked at each time.
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        rng_seed: RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn ring_agrees_with_the_model_after_every_operation(

@@ -40,6 +40,14 @@ impl Slot {
     }
 }
 
+/// Columns whose series are damaged are nobody's, and a new file may be too narrow for them.
+pub fn narrow(record: &mut Record, columns: usize) {
+    if columns < record.words().len() {
+        record.set_columns(columns);
+        record.header.columns = columns as u64;
+    }
+}
+
 /// A ring as it must be.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -92,11 +100,14 @@ impl Model {
         self.settle(record, living);
     }
 
-    /// What no writer has finished is gone.
-    pub fn forget_half_written(&mut self) {
+    /// The records have been copied to a file of so many columns, but for what no writer has finished.
+    pub fn move_to_a_file_of(&mut self, columns: usize) {
         for slot in &mut self.slots {
-            if matches!(slot, Slot::Writing(_)) {
-                *slot = Slot::Empty;
+            match slot {
+                Slot::Writing(_) => *slot = Slot::Empty,
+                Slot::Stable(record, _) if self.damaged => narrow(record, columns),
+                Slot::Stable(record, _) => assert!(record.words().len() <= columns),
+                Slot::Empty => {}
             }
         }
     }
@@ -139,6 +150,8 @@ pub struct Damage {
     pub whole_file: bool,
     /// The header states another head.
     pub head: bool,
+    /// The header did not state yet what was given out last.
+    pub unstated: bool,
     /// How many slots say in their first word that something else is in them.
     pub states: u64,
     /// Slots of which any word is another.
@@ -209,9 +222,14 @@ impl Damage {
     }
 
     /// Whether the next writer knows which sequences were given out: the header's word says so, and
-    /// the slot of the newest record. With damage in both of them it cannot know.
+    /// the slot of the newest record. If neither of them says so it cannot know.
     pub fn hides_sequences(&self) -> bool {
-        self.states + u64::from(self.head) > 1
+        self.states + u64::from(self.header_is_silent()) > 1
+    }
+
+    /// Whether the header's word does not say which sequence was given out last.
+    pub fn header_is_silent(&self) -> bool {
+        self.head || self.unstated
     }
 }
 

@@ -22,7 +22,7 @@ use super::input::Input;
 use super::memory_dir;
 use super::ring_examine::expected;
 use super::ring_model::{
-    Damage, Living, Model, Slot, copy, covering, living, record_at, record_in, ring_of,
+    Damage, Living, Model, Slot, copy, covering, living, narrow, record_at, record_in, ring_of,
 };
 use super::ring_op::{Op, Part};
 use super::ring_stores::{self, Store};
@@ -215,14 +215,10 @@ impl Run {
             writer.sync(&mut self.schema).expect("there is room in the end");
             self.model.first_seq = writer.ring().header().first_seq;
             let id = writer.ring().header().ring_id;
-            self.meet(id);
-        }
-    }
-
-    /// What was half written in one file is not taken over into the next.
-    fn meet(&mut self, id: [u64; 2]) {
-        if std::mem::replace(&mut self.id, id) != id {
-            self.model.forget_half_written();
+            if std::mem::replace(&mut self.id, id) != id {
+                let columns = writer.ring().geometry().column_capacity;
+                self.model.move_to_a_file_of(columns);
+            }
         }
     }
 
@@ -455,7 +451,8 @@ impl Run {
     }
 
     fn damage(&self, found: &[u64]) -> Damage {
-        Damage::of(&self.geometry, &self.left, found)
+        let unstated = self.model.given > self.model.head;
+        Damage { unstated, ..Damage::of(&self.geometry, &self.left, found) }
     }
 
     // How a writer comes.
@@ -550,8 +547,9 @@ impl Run {
         let untouched = |seq: u64| !damage.slots.contains(&(seq & (old.slot_count() - 1)));
         let sound: Vec<_> =
             old.records().filter(|(record, _)| untouched(record.header.seq)).collect();
-        // Of a newest record that was lost earlier, the header's word alone knows.
-        let known = if damage.head { old.expected(old.given).is_ok() } else { true };
+        // Of a newest record that was lost earlier, the header's word alone knows; of one that the
+        // header does not state yet, its slot alone.
+        let known = !damage.header_is_silent() || old.expected(old.given).is_ok();
         let any = !sound.is_empty() || damage.slots.is_empty();
         if known && any && !damage.hides_sequences() {
             assert!(writer.head() >= old.given, "{} of {}", writer.head(), old.given);
@@ -575,12 +573,8 @@ impl Run {
                 continue;
             };
             let mut kept = (*record).clone();
-            if (damage.is_in_directory() || old.damaged) && found.words().len() < kept.words().len()
-            {
-                // Columns whose series are damaged are nobody's, and a new file may be too narrow for
-                // them.
-                kept.set_columns(found.words().len());
-                kept.header.columns = found.header.columns;
+            if damage.is_in_directory() || old.damaged {
+                narrow(&mut kept, found.words().len());
             }
             assert_eq!(found, kept, "{seq}");
             let now = covering(&ring, seq);
