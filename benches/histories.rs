@@ -21,7 +21,9 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use tachograph::encode::PART_BYTES;
-use tachograph::encode::prometheus::{Collectors, Exposition, History, HistoryFrom, Sheets};
+use tachograph::encode::prometheus::{
+    Collectors, Exposition, HISTORY_RECORDS_MAX, History, HistoryFrom, Sheets,
+};
 use tachograph::ring::{ReadMap, Reader, Ring};
 use tachograph::sample::Selection;
 
@@ -90,7 +92,9 @@ fn write(
     mut take: impl FnMut(&[u8]),
 ) {
     let wanted = (exposition, Collectors::ALL);
-    history.begin(ring, sheets, HistoryFrom::Since(0), wanted).expect("nobody writes");
+    history
+        .begin(ring, sheets, HistoryFrom::Since(0), wanted, HISTORY_RECORDS_MAX)
+        .expect("nobody writes");
     loop {
         buffer.clear();
         let more = history.part(ring, buffer).expect("nobody writes");

@@ -393,7 +393,7 @@ fn encoding_into_a_grown_buffer_allocates_nothing() {
     assert_eq!(frame(1990), 0, "a frame of a stream");
 
     use tachograph::encode::prometheus::{
-        Collectors, Exposition, History, HistoryFrom, Scrape, Sheets,
+        Collectors, Exposition, HISTORY_RECORDS_MAX, History, HistoryFrom, Scrape, Sheets,
     };
     let (mut sheets, mut history) = (Sheets::of("host"), History::default());
     for exposition in [Exposition::Text, Exposition::OpenMetrics] {
@@ -409,7 +409,9 @@ fn encoding_into_a_grown_buffer_allocates_nothing() {
         assert_eq!(allocations(|| assert_eq!(scrape(), grown)), 0, "a scrape, {exposition:?}");
         let mut tell = || {
             let from = HistoryFrom::After(START_NS + 500 * S);
-            history.begin(&ring, &mut sheets, from, wanted).expect("nobody writes");
+            history
+                .begin(&ring, &mut sheets, from, wanted, HISTORY_RECORDS_MAX)
+                .expect("nobody writes");
             let mut bytes = 0;
             let mut is_more = true;
             while is_more {

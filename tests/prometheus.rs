@@ -241,8 +241,6 @@ impl Database for VictoriaMetrics {
             command.arg(format!("-promscrape.config={config}"));
             command.arg(format!("-storageDataPath={}", data.display()));
             command.arg(format!("-httpListenAddr={address}"));
-            // What an absence left behind is more than it takes at once otherwise, which is 16 MB.
-            command.arg("-promscrape.maxScrapeSize=1GB");
             command
         }))
     }
@@ -286,13 +284,17 @@ fn times_ms(database: &impl Database, job: &Job, since_ms: i64) -> Vec<i64> {
     samples.map(|(time_ms, _)| time_ms).collect()
 }
 
-/// Waits until the database has what is recorded at this moment, and gives the time of it.
+/// Waits until the database has what is recorded at this moment, for as long as it has more each time,
+/// and gives the time of the newest.
 fn caught_up(database: &impl Database, job: &Job, since_ms: i64) -> i64 {
-    let now_ms = now_ms();
-    eventually("the newest samples in the database", || {
-        let newest_ms = times_ms(database, job, since_ms).last().copied();
-        newest_ms.filter(|newest_ms| *newest_ms >= now_ms)
-    })
+    let (now_ms, mut reached_ms) = (now_ms(), i64::MIN);
+    while reached_ms < now_ms {
+        reached_ms = eventually("newer samples in the database", || {
+            let newest_ms = times_ms(database, job, since_ms).last().copied();
+            newest_ms.filter(|newest_ms| *newest_ms > reached_ms)
+        });
+    }
+    reached_ms
 }
 
 /// What has been counted of a case.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tachograph::encode::prometheus::{
-    Collectors, Exposition, History, HistoryFrom, Scrape, Sheets,
+    Collectors, Exposition, HISTORY_RECORDS_MAX, History, HistoryFrom, Scrape, Sheets,
 };
 use tachograph::record::{ABSENT, Repr, word_of_f64};
 use tachograph::ring::{ReadMap, Ring};
@@ -73,7 +73,7 @@ fn history(ring: &Ring<ReadMap>, exposition: Exposition, from: HistoryFrom) -> (
     let mut sheets = Sheets::of("host");
     let mut history = History::default();
     let wanted = (exposition, Collectors::ALL);
-    history.begin(ring, &mut sheets, from, wanted).expect("nobody writes");
+    history.begin(ring, &mut sheets, from, wanted, HISTORY_RECORDS_MAX).expect("nobody writes");
     let text = text(exposition, |out| history.part(ring, out).expect("nobody writes"));
     (text, history)
 }
@@ -272,7 +272,7 @@ fn answer_that_the_writer_overtakes_is_broken_off() {
     let (mut sheets, wanted) = (Sheets::of("host"), (Exposition::Text, Collectors::ALL));
     let mut scrape = Scrape::begin(&ring, &mut sheets, wanted).expect("nobody writes");
     let mut history = History::default();
-    history.begin(&ring, &mut sheets, HistoryFrom::Since(0), wanted).expect("nobody writes");
+    history.begin(&ring, &mut sheets, HistoryFrom::Since(0), wanted, 8).expect("nobody writes");
     (61..=130).for_each(|index| assert_eq!(machine.publish(index), index));
     assert!(scrape.part(&ring, &mut Vec::new()).is_err());
     assert!(history.part(&ring, &mut Vec::new()).is_err());

@@ -1,6 +1,7 @@
 //! `/metrics` and `/metrics/history` over HTTP: formats, families, cursors, and what is refused.
 
 use std::collections::BTreeSet;
+use std::io::BufRead as _;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -268,7 +269,42 @@ fn answer_that_nobody_read_is_given_again() {
     house.kept(is_at(40));
     drop(client);
     house.kept(is_at(5));
-    assert_eq!(house.told(poll), (6..=40).collect::<Vec<_>>());
+    // Half of it, and what is left.
+    assert_eq!(house.told(poll), (6..=22).collect::<Vec<_>>());
+    assert_eq!(house.told(poll), (23..=40).collect::<Vec<_>>());
+}
+
+/// A scraper that was away is behind by more than it can read in one scrape. It was given the same
+/// answer again and again, and never came to its end.
+#[test]
+fn scraper_that_is_behind_by_more_than_it_can_take_catches_up() {
+    let mut house = House::new();
+    house.publish_to(1);
+    let poll = "/metrics/history?cursor=prom&collect[]=stat";
+    assert_eq!(house.told(poll), [1]);
+    house.publish_to(4000);
+    let (mut told, mut cut) = (Vec::new(), 0);
+    for _ in 0..20 {
+        let mut client = house.running().connect();
+        // Only what is made at once is in time.
+        client.send(format!(
+            "GET {poll} HTTP/1.1\r\nHost: localhost\r\n\
+             X-Prometheus-Scrape-Timeout-Seconds: 0.000001\r\n\r\n"
+        ));
+        match client.stream.fill_buf() {
+            Ok([_, ..]) => {}
+            _ => {
+                cut += 1;
+                continue;
+            }
+        }
+        match client.reply_or_fragment() {
+            reply if reply.complete => told.extend(sequences(reply.text())),
+            _ => cut += 1,
+        }
+    }
+    assert_eq!(told, (2..=4000).collect::<Vec<_>>());
+    assert!((1..=8).contains(&cut), "{cut} answers were too long");
 }
 
 #[test]

@@ -75,22 +75,25 @@ impl AnswerBody {
         self.entry = Some(entry);
     }
 
-    /// Says what is to be done once it has been sent.
+    /// Says what is to be done once it is known what became of it.
     pub(crate) fn set_receipt(&mut self, receipt: Rc<dyn Receipt>) {
         self.receipt = Some(receipt);
     }
 
-    /// The last frame is being handed over. A body that nobody wants, as that of a HEAD, never comes
-    /// here.
+    /// The last frame is being handed over.
     fn ends(&mut self) {
-        if let Some(receipt) = self.receipt.take() {
-            self.watch.expects(receipt);
+        if self.receipt.take().is_some() {
+            self.watch.has_made();
         }
     }
 
     /// The next piece of the answer; an error ends it.
     fn next(&mut self) -> Option<Result<Buffer, BrokenOff>> {
         if let Some(first) = self.first.take() {
+            // The body of an answer to HEAD never comes here.
+            if let Some(receipt) = &self.receipt {
+                self.watch.begins(Rc::clone(receipt));
+            }
             if self.rest.is_none() && self.stream.is_none() {
                 self.ends();
             }

@@ -5,6 +5,10 @@
 //! the client has asked for anything else, it is moved back again: a client that died in the middle
 //! of an answer did not get it. So records may be given twice, and none is left out.
 //!
+//! A client that does not read an answer to its end, because it waits no longer than so long, would be
+//! given the same one again and never get further. So what a cursor gives at once is halved then, and
+//! grows again slowly while it is read.
+//!
 //! Cursors outlive the server, in a small JSON file. One that nobody has used for [`CURSOR_LIFE`] is
 //! forgotten. Where the ring has been replaced by another one, a cursor goes on by the time of its
 //! record.
@@ -18,8 +22,9 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
-use super::limits::{CURSOR_FILE_BYTES_MAX, CURSOR_LIFE, CURSORS_MAX};
+use super::limits::{CURSOR_FILE_BYTES_MAX, CURSOR_LIFE, CURSOR_RECORDS_MIN, CURSORS_MAX};
 use super::watch::Receipt;
+use crate::encode::prometheus::HISTORY_RECORDS_MAX;
 
 /// Longest name of a cursor.
 const NAME_BYTES_MAX: usize = 64;
@@ -60,8 +65,34 @@ pub struct Cursor {
     pub key: CursorKey,
     /// What its client was given last; `None` before the first answer has been written.
     pub mark: Option<Mark>,
+    /// Most records that its client is given at once, from [`CURSOR_RECORDS_MIN`] to
+    /// [`HISTORY_RECORDS_MAX`].
+    pub records_max: usize,
     /// When it was used last, in seconds since 1970.
     pub used_s: u64,
+}
+
+impl Cursor {
+    fn of(key: CursorKey, used_s: u64) -> Self {
+        Self { key, mark: None, records_max: HISTORY_RECORDS_MAX, used_s }
+    }
+
+    /// After an answer of so many records was read.
+    fn grow(&mut self, records: usize) {
+        if records >= self.records_max {
+            let more = self.records_max + self.records_max / 8;
+            self.records_max = more.min(HISTORY_RECORDS_MAX);
+        }
+    }
+
+    /// After an answer of so many records was not read to its end.
+    fn shrink(&mut self, records: usize) {
+        self.records_max = (records.min(self.records_max) / 2).max(CURSOR_RECORDS_MIN);
+        let (name, at_most) = (&self.key.name, self.records_max);
+        tracing::info!(
+            "cursor {name}: {records} records were not read to the end, {at_most} are next"
+        );
+    }
 }
 
 /// There are [`CURSORS_MAX`] cursors, all of them in use.
@@ -93,27 +124,32 @@ impl Cursors {
         Rc::new(Self { list: RefCell::new(list), path, is_told: Cell::new(false) })
     }
 
-    /// The mark of a cursor, which is made if it is not there yet.
-    pub(crate) fn find(&self, key: &CursorKey, now_s: u64) -> Result<Option<Mark>, TooManyCursors> {
+    /// The mark of a cursor, which is made if it is not there yet, and how many records it gives at
+    /// most.
+    pub(crate) fn find(
+        &self,
+        key: &CursorKey,
+        now_s: u64,
+    ) -> Result<(Option<Mark>, usize), TooManyCursors> {
         let mut list = self.list.borrow_mut();
         if let Some(cursor) = list.iter_mut().find(|cursor| cursor.key == *key) {
             cursor.used_s = now_s;
-            return Ok(cursor.mark);
+            return Ok((cursor.mark, cursor.records_max));
         }
         list.retain(|cursor| now_s.saturating_sub(cursor.used_s) < CURSOR_LIFE.as_secs());
         if list.len() == CURSORS_MAX {
             return Err(TooManyCursors);
         }
-        list.push(Cursor { key: key.clone(), mark: None, used_s: now_s });
-        Ok(None)
+        list.push(Cursor::of(key.clone(), now_s));
+        Ok((None, HISTORY_RECORDS_MAX))
     }
 
-    /// Moves a cursor from one mark to another, unless it is elsewhere by now.
-    fn move_on(&self, key: &CursorKey, from: Option<Mark>, to: Option<Mark>) {
+    /// Changes a cursor, unless it is elsewhere than `at` by now.
+    fn change(&self, key: &CursorKey, at: Option<Mark>, change: impl FnOnce(&mut Cursor)) {
         let mut list = self.list.borrow_mut();
-        let cursor = list.iter_mut().find(|cursor| cursor.key == *key && cursor.mark == from);
+        let cursor = list.iter_mut().find(|cursor| cursor.key == *key && cursor.mark == at);
         let Some(cursor) = cursor else { return };
-        cursor.mark = to;
+        change(cursor);
         self.keep(&list);
     }
 
@@ -137,15 +173,27 @@ pub(crate) struct CursorReceipt {
     pub(crate) key: CursorKey,
     pub(crate) from: Option<Mark>,
     pub(crate) to: Mark,
+    /// How many records it has.
+    pub(crate) records: usize,
 }
 
 impl Receipt for CursorReceipt {
     fn sent(&self) {
-        self.cursors.move_on(&self.key, self.from, Some(self.to));
+        self.cursors.change(&self.key, self.from, |cursor| {
+            cursor.mark = Some(self.to);
+            cursor.grow(self.records);
+        });
     }
 
     fn lost(&self) {
-        self.cursors.move_on(&self.key, Some(self.to), self.from);
+        self.cursors.change(&self.key, Some(self.to), |cursor| {
+            cursor.mark = self.from;
+            cursor.shrink(self.records);
+        });
+    }
+
+    fn cut(&self) {
+        self.cursors.change(&self.key, self.from, |cursor| cursor.shrink(self.records));
     }
 }
 
@@ -179,14 +227,15 @@ fn save(path: &Path, list: &[Cursor]) -> io::Result<()> {
 #[must_use]
 pub fn encode(list: &[Cursor]) -> Vec<u8> {
     let line = |cursor: &Cursor| {
-        let Cursor { key, mark, used_s } = cursor;
+        let Cursor { key, mark, records_max, used_s } = cursor;
         let CursorKey { principal, ring, name } = key;
         let mark = mark.map(|mark| {
             let [high, low] = mark.ring;
             json!({"ring_id": format!("{high:016x}{low:016x}"), "seq": mark.seq,
                    "realtime_ns": mark.realtime_ns})
         });
-        json!({"principal": principal, "ring": ring, "name": name, "mark": mark, "used": used_s})
+        json!({"principal": principal, "ring": ring, "name": name, "mark": mark,
+               "records_max": records_max, "used": used_s})
     };
     let list: Vec<_> = list.iter().map(line).collect();
     format!("{:#}\n", json!({"version": 1, "cursors": list})).into_bytes()
@@ -221,7 +270,9 @@ fn decode_cursor(value: &Map<String, Value>) -> Option<Cursor> {
         mark => Some(decode_mark(mark)?),
     };
     is_name(&key.name).then_some(())?;
-    Some(Cursor { key, mark, used_s: value.get("used")?.as_u64()? })
+    let records_max = usize::try_from(value.get("records_max")?.as_u64()?).ok()?;
+    (CURSOR_RECORDS_MIN..=HISTORY_RECORDS_MAX).contains(&records_max).then_some(())?;
+    Some(Cursor { key, mark, records_max, used_s: value.get("used")?.as_u64()? })
 }
 
 fn decode_mark(value: &Value) -> Option<Mark> {
@@ -255,21 +306,47 @@ mod tests {
         dir
     }
 
+    fn found(cursors: &Cursors, now_s: u64) -> Option<Mark> {
+        cursors.find(&key("a"), now_s).expect("room").0
+    }
+
     #[test]
     fn cursor_moves_when_its_answer_was_sent_and_back_when_it_was_lost() {
         let cursors = Cursors::kept_in(None);
-        assert_eq!(cursors.find(&key("a"), 0), Ok(None));
-        let receipt =
-            |from, to| CursorReceipt { cursors: Rc::clone(&cursors), key: key("a"), from, to };
+        assert_eq!(found(&cursors, 0), None);
+        let receipt = |from, to| {
+            let (cursors, key) = (Rc::clone(&cursors), key("a"));
+            CursorReceipt { cursors, key, from, to, records: 1 }
+        };
         let first = receipt(None, mark(5));
+        first.cut();
+        assert_eq!(found(&cursors, 1), None);
         first.sent();
-        assert_eq!(cursors.find(&key("a"), 1), Ok(Some(mark(5))));
+        assert_eq!(found(&cursors, 1), Some(mark(5)));
         first.lost();
-        assert_eq!(cursors.find(&key("a"), 2), Ok(None));
+        assert_eq!(found(&cursors, 2), None);
         first.sent();
         receipt(Some(mark(5)), mark(9)).sent();
         first.lost();
-        assert_eq!(cursors.find(&key("a"), 3), Ok(Some(mark(9))), "it is elsewhere by now");
+        assert_eq!(found(&cursors, 3), Some(mark(9)), "it is elsewhere by now");
+    }
+
+    #[test]
+    fn answers_that_are_not_read_to_their_end_get_shorter_and_then_longer_again() {
+        let mut cursor = Cursor::of(key("a"), 0);
+        cursor.shrink(6000);
+        assert_eq!(cursor.records_max, 3000);
+        cursor.shrink(3000);
+        cursor.grow(1499);
+        assert_eq!(cursor.records_max, 1500, "that it takes less says nothing about more");
+        cursor.grow(1500);
+        assert_eq!(cursor.records_max, 1687);
+        cursor.shrink(3);
+        assert_eq!(cursor.records_max, CURSOR_RECORDS_MIN);
+        for _ in 0..100 {
+            cursor.grow(cursor.records_max);
+        }
+        assert_eq!(cursor.records_max, HISTORY_RECORDS_MAX);
     }
 
     #[test]
@@ -278,10 +355,10 @@ mod tests {
         let path = dir.join("cursors.json");
         let cursors = Cursors::kept_in(Some(path.clone()));
         cursors.find(&key("a"), 7).expect("room");
-        cursors.move_on(&key("a"), None, Some(mark(5)));
-        assert_eq!(Cursors::kept_in(Some(path.clone())).find(&key("a"), 8), Ok(Some(mark(5))));
+        cursors.change(&key("a"), None, |cursor| cursor.mark = Some(mark(5)));
+        assert_eq!(found(&Cursors::kept_in(Some(path.clone())), 8), Some(mark(5)));
         fs::write(&path, b"{").expect("written");
-        assert_eq!(Cursors::kept_in(Some(path.clone())).find(&key("a"), 8), Ok(None));
+        assert_eq!(found(&Cursors::kept_in(Some(path.clone())), 8), None);
         assert!(dir.join("cursors.json.bad").exists() && !path.exists(), "set aside");
         fs::remove_dir_all(&dir).expect("removed");
     }
@@ -293,15 +370,15 @@ mod tests {
             cursors.find(&key(&format!("c{number}")), number as u64).expect("room");
         }
         assert_eq!(cursors.find(&key("one-more"), 100), Err(TooManyCursors));
-        assert_eq!(cursors.find(&key("c0"), 100), Ok(None), "those that are there go on");
+        assert!(cursors.find(&key("c0"), 100).is_ok(), "those that are there go on");
         let later = CURSOR_LIFE.as_secs() + 5;
-        assert_eq!(cursors.find(&key("one-more"), later), Ok(None));
+        assert!(cursors.find(&key("one-more"), later).is_ok());
         assert_eq!(cursors.list.borrow().len(), CURSORS_MAX - 5 + 1);
     }
 
     #[test]
     fn files_that_are_not_sound_are_refused() {
-        let sound = encode(&[Cursor { key: key("a"), mark: Some(mark(5)), used_s: 7 }]);
+        let sound = encode(&[Cursor { mark: Some(mark(5)), ..Cursor::of(key("a"), 7) }]);
         let sound = String::from_utf8(sound).expect("text");
         assert!(decode(sound.as_bytes()).is_ok());
         for (from, to, told) in [
@@ -310,6 +387,8 @@ mod tests {
             ("ffffffffffffffff", "fffffffffffffff", "cursor 0 is not sound"),
             ("ffffffffffffffff", "+ffffffffffffff+", "cursor 0 is not sound"),
             ("\"seq\": 5", "\"seq\": -5", "cursor 0 is not sound"),
+            ("\"records_max\": 65536", "\"records_max\": 65537", "cursor 0 is not sound"),
+            ("\"records_max\": 65536", "\"records_max\": 15", "cursor 0 is not sound"),
             ("\"cursors\": [", "\"cursor\": [", "\"cursors\" is no list"),
         ] {
             assert_eq!(decode(sound.replace(from, to).as_bytes()), Err(told.to_owned()), "{to}");
@@ -322,10 +401,12 @@ mod tests {
         fn what_was_encoded_is_decoded(
             names in prop::collection::vec("[a-zA-Z0-9._-]{1,64}", 0..8),
             ring: String, seq: u64, used_s: u64, is_marked: bool,
+            records_max in CURSOR_RECORDS_MIN..=HISTORY_RECORDS_MAX,
         ) {
             let cursor = |name: &String| Cursor {
                 key: CursorKey { principal: ring.clone(), ring: ring.clone(), name: name.clone() },
                 mark: is_marked.then_some(Mark { ring: [seq, used_s], seq, realtime_ns: used_s }),
+                records_max,
                 used_s,
             };
             let list: Vec<_> = names.iter().map(cursor).collect();

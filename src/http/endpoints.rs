@@ -141,11 +141,12 @@ impl Service {
         let (mut from, now_s) = (None, realtime_ns() / 1_000_000_000);
         let start = match (&key, since_seq, window) {
             (Some(key), None, window) => {
-                from = self.stock.cursors.find(key, now_s).map_err(|error| {
+                let found = self.stock.cursors.find(key, now_s).map_err(|error| {
                     count(&self.stock.counters.cursors_refused);
                     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
                 })?;
-                HistoryStart::Cursor(from, window)
+                from = found.0;
+                HistoryStart::Cursor { mark: from, window, records_max: found.1 }
             }
             (None, Some(seq), None) => HistoryStart::Since(seq),
             (None, None, Some(window)) => HistoryStart::Window(window),
@@ -161,7 +162,7 @@ impl Service {
             collectors: scrape.collectors(),
             ring: scrape.ring,
         };
-        let mut to = None;
+        let (mut to, mut records) = (None, 0);
         let envelope = ("", format.exposition.end());
         let mut answer = self.pulled((asked.formatter, format.content), envelope, |vitals| {
             let Scraped { pull, ring_id, reach } = vitals.history(&wanted, start)?;
@@ -170,13 +171,14 @@ impl Service {
             if reach.last_ns > 0 {
                 let (seq, realtime_ns) = (reach.last_seq, reach.last_ns);
                 to = Some(Mark { ring: ring_id, seq, realtime_ns });
+                records = reach.records as usize;
             }
             Ok(pull)
         })?;
         answer.varies_by_accept = true;
         if let (Some(key), Some(to)) = (key, to) {
             let cursors = Rc::clone(&self.stock.cursors);
-            answer.body.set_receipt(Rc::new(CursorReceipt { cursors, key, from, to }));
+            answer.body.set_receipt(Rc::new(CursorReceipt { cursors, key, from, to, records }));
         }
         Ok(answer)
     }

@@ -102,5 +102,6 @@ impl Drop for Stream {
         if self.watch.is_answering() || self.watch.overdue() == Some(Overdue::Write) {
             self.socket.reset_at_the_end();
         }
+        self.watch.closed();
     }
 }

@@ -54,6 +54,10 @@ pub const CHOICES_MAX: usize = 16;
 /// Most cursors of a server.
 pub const CURSORS_MAX: usize = 64;
 
+/// Records that a cursor gives at least, when there are so many: a client that cannot take that much
+/// in a scrape is not waited for any longer.
+pub const CURSOR_RECORDS_MIN: usize = 16;
+
 /// A cursor that nobody has used for so long is forgotten when another one needs its place.
 pub const CURSOR_LIFE: Duration = Duration::from_secs(24 * 3600);
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::cursors::Mark;
 use super::vitals::{Part, Pull, VitalsError};
 use crate::encode::prometheus::{
-    Collectors, Exposition, History, HistoryFrom, HistoryReach, Scrape, Sheets,
+    Collectors, Exposition, HISTORY_RECORDS_MAX, History, HistoryFrom, HistoryReach, Scrape, Sheets,
 };
 use crate::ring::{Ring, Words};
 use crate::window::Window;
@@ -40,12 +40,14 @@ pub enum HistoryStart {
         u64,
     ),
     /// After what a cursor's client was given last, and no further back than that.
-    Cursor(
+    Cursor {
         /// The record. Without one, the window's beginning or else the newest record.
-        Option<Mark>,
+        mark: Option<Mark>,
         /// How far back at most.
-        Option<Duration>,
-    ),
+        window: Option<Duration>,
+        /// Most records that its client takes at once.
+        records_max: usize,
+    },
 }
 
 /// An answer of the prometheus view that has begun.
@@ -97,7 +99,11 @@ impl Scrapes {
         let sheets = &mut *self.sheets.borrow_mut();
         let from = from(ring, start, now);
         let wanted = (wanted.exposition, wanted.collectors);
-        history.begin(ring, sheets, from, wanted).map_err(|_| VitalsError::Overrun)?;
+        let records_max = match start {
+            HistoryStart::Cursor { records_max, .. } => records_max,
+            _ => HISTORY_RECORDS_MAX,
+        };
+        history.begin(ring, sheets, from, wanted, records_max).map_err(|_| VitalsError::Overrun)?;
         let reach = history.reach();
         let pull = Box::new(HistoryPull { ring: ring.clone(), history, scrapes: Rc::clone(self) });
         Ok(Scraped { pull, ring_id: ring.header().ring_id, reach })
@@ -108,18 +114,21 @@ impl Scrapes {
 fn from<W: Words>(ring: &Ring<W>, start: HistoryStart, now: Duration) -> HistoryFrom {
     let after_ns =
         |window: Duration| u64::try_from(now.saturating_sub(window).as_nanos()).unwrap_or(u64::MAX);
-    let from = match start {
+    let (mark, window) = match start {
         HistoryStart::Window(window) => return HistoryFrom::After(after_ns(window)),
         HistoryStart::Since(seq) => return HistoryFrom::Since(seq),
-        HistoryStart::Cursor(Some(mark), _) if mark.ring == ring.header().ring_id => mark.seq,
-        HistoryStart::Cursor(Some(mark), window) => {
+        HistoryStart::Cursor { mark, window, .. } => (mark, window),
+    };
+    let from = match (mark, window) {
+        (Some(mark), _) if mark.ring == ring.header().ring_id => mark.seq,
+        (Some(mark), window) => {
             let bound_ns = window.map_or(0, after_ns);
             return HistoryFrom::After(mark.realtime_ns.max(bound_ns));
         }
-        HistoryStart::Cursor(None, Some(window)) => return HistoryFrom::After(after_ns(window)),
-        HistoryStart::Cursor(None, None) => ring.head().saturating_sub(1),
+        (None, Some(window)) => return HistoryFrom::After(after_ns(window)),
+        (None, None) => ring.head().saturating_sub(1),
     };
-    let HistoryStart::Cursor(_, Some(window)) = start else { return HistoryFrom::Since(from) };
+    let Some(window) = window else { return HistoryFrom::Since(from) };
     let bounds = Window::between(ring, after_ns(window), u64::MAX).bounds();
     let first = bounds.map_or(ring.head(), |(first, _)| first - 1);
     HistoryFrom::Since(from.max(first))

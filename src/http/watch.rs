@@ -71,6 +71,18 @@ pub(crate) trait Receipt {
     /// The connection was reset after that, before the client had asked for anything else: the client
     /// may not have read it.
     fn lost(&self);
+    /// The connection ended before all of it was sent.
+    fn cut(&self);
+}
+
+/// What has become of an answer with a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Begun,
+    /// Its last byte was handed to hyper.
+    Made,
+    /// The kernel has all of it.
+    Sent,
 }
 
 /// One connection's notes, shared by its stream, its answers and the sweep.
@@ -84,8 +96,8 @@ pub(crate) struct Watch {
     overdue: Cell<Option<Overdue>>,
     stopping: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    /// That of the last answer, and whether it has been sent.
-    receipt: RefCell<Option<(Rc<dyn Receipt>, bool)>>,
+    /// That of the last answer.
+    receipt: RefCell<Option<(Rc<dyn Receipt>, Fate)>>,
 }
 
 impl std::fmt::Debug for dyn Receipt {
@@ -123,15 +135,31 @@ impl Watch {
         }
     }
 
-    /// The last byte of an answer with a receipt was handed to hyper.
-    pub(crate) fn expects(&self, receipt: Rc<dyn Receipt>) {
-        self.receipt.replace(Some((receipt, false)));
+    /// The first byte of an answer with a receipt was handed to hyper.
+    pub(crate) fn begins(&self, receipt: Rc<dyn Receipt>) {
+        self.receipt.replace(Some((receipt, Fate::Begun)));
+    }
+
+    /// So was its last byte.
+    pub(crate) fn has_made(&self) {
+        if let Some((_, fate)) = &mut *self.receipt.borrow_mut() {
+            *fate = Fate::Made;
+        }
     }
 
     /// The connection was reset.
     pub(crate) fn reset(&self) {
-        if let Some((receipt, true)) = self.receipt.take() {
-            receipt.lost();
+        match self.receipt.take() {
+            Some((receipt, Fate::Sent)) => receipt.lost(),
+            Some((receipt, Fate::Begun | Fate::Made)) => receipt.cut(),
+            None => {}
+        }
+    }
+
+    /// The connection is over, in whatever way.
+    pub(crate) fn closed(&self) {
+        if let Some((receipt, Fate::Begun | Fate::Made)) = self.receipt.take() {
+            receipt.cut();
         }
     }
 
@@ -157,8 +185,8 @@ impl Watch {
         self.blocked_since.set(None);
         if self.phase.get() == Phase::Flushing {
             self.enter(Phase::Idle);
-            if let Some((receipt, is_sent @ false)) = &mut *self.receipt.borrow_mut() {
-                *is_sent = true;
+            if let Some((receipt, fate @ Fate::Made)) = &mut *self.receipt.borrow_mut() {
+                *fate = Fate::Sent;
                 receipt.sent();
             }
         }

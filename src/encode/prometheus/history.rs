@@ -106,7 +106,7 @@ impl Default for History {
 
 impl History {
     /// Chooses the records of `ring` from `from` on, as far as they are safe from the writer for a
-    /// while. Used again, it does not allocate.
+    /// while, and `records_max` of them at most. Used again, it does not allocate.
     ///
     /// # Errors
     ///
@@ -117,6 +117,7 @@ impl History {
         sheets: &mut Sheets,
         from: HistoryFrom,
         (exposition, wanted): (Exposition, Collectors),
+        records_max: usize,
     ) -> Result<(), Overtaken> {
         for _ in 0..CHOICES {
             let sheet = sheets.all(ring);
@@ -137,7 +138,7 @@ impl History {
                 let safe = if is_full { oldest + slots / OVERRUN_MARGIN } else { oldest };
                 let begin = first.max(safe);
                 self.reach.overrun = begin.min(last + 1) - first;
-                self.choose(ring, (begin, last), (after_ns, u64::MAX), HISTORY_RECORDS_MAX);
+                self.choose(ring, (begin, last), (after_ns, u64::MAX), records_max);
             }
             if sheets.is_current(ring) {
                 return Ok(());
