@@ -26,8 +26,8 @@ use super::cursor::Cursor;
 use super::number::F64_ROOM;
 use super::push_escaped;
 use super::room::Room;
-use crate::record::{ABSENT, Repr, f64_of_word, u64_of_word};
-use crate::ring::{Value, Words};
+use crate::record::{ABSENT, RecordHeader};
+use crate::ring::{Span as _, Value, Words};
 use crate::window::{Extract, GapReason, Step, Steps, Track, Walk};
 
 /// Values that are read in one go: of records 256 KiB, of steps twice as much.
@@ -140,9 +140,9 @@ fn write_next(cursor: Cursor, room: &mut Room<'_>) {
 /// Values that were read and wait to be written: those of some columns, for some rows.
 #[derive(Debug, Default)]
 struct Scratch {
-    /// Of records, column by column.
+    /// Of records, row by row.
     words: Vec<u64>,
-    /// The same of steps.
+    /// Of steps, column by column.
     values: Vec<Option<Value>>,
     columns: std::ops::Range<usize>,
     rows: std::ops::Range<u64>,
@@ -166,7 +166,7 @@ impl Scratch {
         columns: std::ops::Range<usize>,
         rows: std::ops::Range<u64>,
     ) {
-        let values = columns.len() * width(&rows);
+        let values = columns.len() * height(&rows);
         // What is in them is written over, all of it.
         if of_steps {
             self.values.clear();
@@ -181,15 +181,22 @@ impl Scratch {
         self.columns.contains(&column) && self.rows.contains(&row)
     }
 
-    /// Where the values of a column lie, from a row on.
-    fn of(&self, column: usize, row: u64) -> std::ops::Range<usize> {
-        let width = width(&self.rows);
-        let at = (column - self.columns.start) * width;
-        at + (row - self.rows.start) as usize..at + width
+    /// The words of a column, from a row on.
+    fn column(&self, column: usize, row: u64) -> impl Iterator<Item = u64> {
+        let (width, offset) = (self.columns.len(), column - self.columns.start);
+        let rows = &self.words[(row - self.rows.start) as usize * width..];
+        rows.chunks_exact(width).map(move |row| row[offset])
+    }
+
+    /// The same of steps.
+    fn steps(&self, column: usize, row: u64) -> &[Option<Value>] {
+        let height = height(&self.rows);
+        let at = (column - self.columns.start) * height;
+        &self.values[at + (row - self.rows.start) as usize..at + height]
     }
 }
 
-fn width(rows: &std::ops::Range<u64>) -> usize {
+fn height(rows: &std::ops::Range<u64>) -> usize {
     (rows.end - rows.start) as usize
 }
 
@@ -482,17 +489,11 @@ impl<W: Words> Turn<W> {
                 seq = self.fill((index, row, seq), scratch);
             }
             let begun = row;
-            let place = scratch.of(index, row);
             row += if self.step_ns.is_some() {
-                room.values(scratch.values[place].iter().copied())
+                room.values(scratch.steps(index, row))
             } else {
                 let repr = self.tracks[track].series.repr;
-                let words = scratch.words[place].iter();
-                // Each in a loop of its own, in which the kind of number is not asked again.
-                match repr {
-                    Repr::U64 => room.values(words.map(|word| u64_of_word(*word).map(Value::U64))),
-                    Repr::F64 => room.values(words.map(|word| f64_of_word(*word).map(Value::F64))),
-                }
+                room.words(scratch.column(index, row), repr)
             };
             debug_assert!(row > begun);
         }
@@ -538,7 +539,6 @@ impl<W: Words> Turn<W> {
     fn fill_records(&mut self, mut seq: u64, scratch: &mut Scratch) -> u64 {
         let Axis::Records { first, bits, .. } = &self.axis else { return seq };
         let Extract { ring, last, .. } = &self.extract;
-        let height = width(&scratch.rows);
         let Self { tracks, columns, .. } = &*self;
         let Scratch { words, places, columns: group, .. } = scratch;
         // Nearly all series lie in one column in all records, which is then known beforehand.
@@ -548,19 +548,31 @@ impl<W: Words> Turn<W> {
             let whole = track.stretches.iter().find(|s| s.first <= *first && s.last >= *last);
             (*index, whole.map(|stretch| stretch.column))
         }));
+        // And mostly one beside the other.
+        let begin = places[0].1;
+        let beside = |(offset, place): (usize, &(usize, Option<usize>))| {
+            place.1.is_some_and(|column| begin.is_some_and(|begin| column == begin + offset))
+        };
+        let begin = begin.filter(|_| places.iter().enumerate().all(beside));
         let mut lost = 0;
-        for row in 0..height {
+        for row in words.chunks_exact_mut(group.len()) {
             let Some(found) = row_from((*first, bits), seq) else { break };
             seq = found + 1;
-            let read = ring.read(found, |view| {
-                for (words, (track, column)) in words.chunks_exact_mut(height).zip(&*places) {
-                    let column = column.or_else(|| Some(tracks[*track].at(found)?.1.column));
-                    words[row] = column.map_or(ABSENT, |column| view.word(column));
+            let read = ring.read(found, |view| match begin {
+                Some(begin) => {
+                    let mut words = view.span().words(RecordHeader::WORDS + begin);
+                    row.fill_with(|| words.next().unwrap_or(ABSENT));
+                }
+                None => {
+                    for (word, (track, column)) in row.iter_mut().zip(&*places) {
+                        let column = column.or_else(|| Some(tracks[*track].at(found)?.1.column));
+                        *word = column.map_or(ABSENT, |column| view.word(column));
+                    }
                 }
             });
             if read.is_err() {
                 lost += 1;
-                words.chunks_exact_mut(height).for_each(|words| words[row] = ABSENT);
+                row.fill(ABSENT);
             }
         }
         self.lost = self.lost.max(lost);
@@ -572,7 +584,7 @@ impl<W: Words> Turn<W> {
         let Extract { ring, bounds, .. } = &self.extract;
         let columns = &self.columns[scratch.columns.clone()];
         let (Some((from, _)), Some((to, _))) = (columns.first(), columns.last()) else { return };
-        let height = width(&scratch.rows);
+        let height = height(&scratch.rows);
         let mut steps = Steps::new(self.tracks[*from..=*to].to_vec(), step_ns);
         steps.begin(&self.extract.window(self.first));
         let (mut row, mut seen) = (0, 0);

@@ -9,13 +9,18 @@
 //!
 //! # Why the text is right
 //!
-//! Three ways lead to it, by size of the value.
+//! Four ways lead to it, by size of the value.
 //!
 //! **Whole numbers below 2^52** are their digits and `.0`. No shorter text exists: a decimal with
 //! fewer significant digits and the same magnitude is a whole number too, and two whole numbers
 //! below 2^53 are two different values.
 //!
-//! **Fractions from 2^-16 to 2^23.** Such a value is `c * 2^q` with `2^52 <= c < 2^53` and
+//! **Up to three decimals below 99,999**, as most measured quantities have them: if a whole number
+//! `n < 10^8` divided by 1000 is the value, which a division says exactly since it rounds to the
+//! nearest, then `n / 1000` without zeros at its end is the text. Decimals of up to 15 significant
+//! digits are that many different values, so nothing shorter reads back as this one.
+//!
+//! **Other fractions from 2^-16 to 2^23.** Such a value is `c * 2^q` with `2^52 <= c < 2^53` and
 //! `-68 <= q <= -30`; its neighbours are 2^q away. Let `j` be the smallest number with
 //! `U = 2^q * 10^j >= 1`, so `1 < U < 10`, and look at `V = c * U`, which is the value with the
 //! decimal point moved `j` places. All decimals that read back as the value lie, so scaled, within
@@ -79,6 +84,7 @@ pub fn push_i64(out: &mut Vec<u8>, value: i64) {
 pub fn write_f64(room: &mut [u8; F64_ROOM], value: f64) -> usize {
     const TWO_52: f64 = (1_u64 << 52) as f64;
     const LARGE: u64 = TWO_52.to_bits();
+    const SHORT_END: u64 = 99_999.0_f64.to_bits();
     const FRACTIONS: core::ops::Range<u64> =
         (1.0 / 65536.0_f64).to_bits()..((1_u64 << 23) as f64).to_bits();
 
@@ -95,6 +101,12 @@ pub fn write_f64(room: &mut [u8; F64_ROOM], value: f64) -> usize {
         let shifted = f64::from_bits(magnitude) + TWO_52;
         if shifted - TWO_52 == f64::from_bits(magnitude) {
             return negative + write_whole(text, shifted.to_bits() - LARGE);
+        }
+        if magnitude < SHORT_END {
+            let thousandths = f64::from_bits(magnitude) * 1000.0 + TWO_52;
+            if (thousandths - TWO_52) / 1000.0 == f64::from_bits(magnitude) {
+                return negative + write_thousandths(text, thousandths.to_bits() - LARGE);
+            }
         }
         if FRACTIONS.contains(&magnitude) {
             return negative + write_fraction(text, magnitude);
@@ -152,6 +164,40 @@ pub fn write_decimal<const PLACES: u32>(room: &mut [u8; F64_ROOM], value: u64) -
     len + 1 + (16 - low.leading_zeros() as usize / 8)
 }
 
+/// The first digits of numbers that follow one another in a column, of which the last eight differ.
+#[derive(Clone, Copy, Default)]
+pub(super) struct FirstDigits {
+    /// What stands before the last eight digits.
+    high: u64,
+    text: u64,
+    len: usize,
+}
+
+/// As [`write_u64`], with the first digits from `known` if they are the same.
+#[inline]
+pub(super) fn write_next_u64(
+    room: &mut [u8; F64_ROOM],
+    value: u64,
+    known: &mut FirstDigits,
+) -> usize {
+    if value >= WHOLE_END {
+        return write_u64(room, value);
+    }
+    let text = room.first_chunk_mut().expect("the room of a number without sign is smaller");
+    if value < LOW_END {
+        return write_low(text, value);
+    }
+    let high = value / LOW_END;
+    if high != known.high {
+        let digits = digits8(high);
+        let zeros = digits.trailing_zeros() as usize / 8;
+        *known = FirstDigits { high, text: (digits | ASCII) >> (8 * zeros), len: 8 - zeros };
+    }
+    put8(text, 0, known.text);
+    put8(text, known.len, digits8(value - high * LOW_END) | ASCII);
+    known.len + 8
+}
+
 /// Where the numbers end that [`write_whole`] takes.
 const WHOLE_END: u64 = 10_000_000_000_000_000;
 
@@ -170,16 +216,25 @@ fn write_any(room: &mut [u8; F64_ROOM], value: f64) -> usize {
     text.len()
 }
 
+/// Where the numbers end that [`write_low`] takes.
+const LOW_END: u64 = 100_000_000;
+
+/// Digits of `low`, which is below 10^8.
+#[inline]
+fn write_low(room: &mut [u8; UNSIGNED_ROOM], low: u64) -> usize {
+    let digits = digits8(low);
+    // The last digit is there even if it is zero.
+    let zeros = (digits | 1 << 56).trailing_zeros() as usize / 8;
+    put8(room, 0, (digits | ASCII) >> (8 * zeros));
+    8 - zeros
+}
+
 /// Digits of `whole`, which is below 10^16, and `.0`.
 #[inline]
 fn write_whole(room: &mut [u8; UNSIGNED_ROOM], whole: u64) -> usize {
     // Zeros in front are shifted out of one word; a shift of two is more than twice as slow.
-    let len = if whole < 100_000_000 {
-        let digits = digits8(whole);
-        // The last digit is there even if it is zero.
-        let zeros = (digits | 1 << 56).trailing_zeros() as usize / 8;
-        put8(room, 0, (digits | ASCII) >> (8 * zeros));
-        8 - zeros
+    let len = if whole < LOW_END {
+        write_low(room, whole)
     } else {
         let (high, low) = digits16(whole);
         let zeros = high.trailing_zeros() as usize / 8;
@@ -189,6 +244,20 @@ fn write_whole(room: &mut [u8; UNSIGNED_ROOM], whole: u64) -> usize {
     };
     room[len..][..2].copy_from_slice(b".0");
     len + 2
+}
+
+/// `thousandths / 1000`, which is below 10^5, with one digit behind the point or more.
+#[inline]
+fn write_thousandths(room: &mut [u8; UNSIGNED_ROOM], thousandths: u64) -> usize {
+    let digits = digits8(thousandths);
+    // The fifth digit and the sixth are there even if they are zero.
+    let zeros_before = (digits | 1 << 32).trailing_zeros() as usize / 8;
+    let zeros_behind = (digits | 1 << 40).leading_zeros() as usize / 8;
+    let text = digits | ASCII;
+    let point = 5 - zeros_before;
+    put8(room, 0, text >> (8 * zeros_before));
+    put8(room, point, (text >> 32) & !0xff | u64::from(b'.'));
+    point + 4 - zeros_behind
 }
 
 /// The shortest text of a value that has a fraction and lies between 2^-16 and 2^23.
@@ -463,8 +532,15 @@ mod tests {
     fn short_decimals_are_as_serde_json_prints_them() {
         for n in (0..300_000_u32).step_by(if cfg!(miri) { 99_991 } else { 1 }) {
             check(f64::from(n) / 100.0);
+            check(f64::from(n) / 1e3);
             check(f64::from(n) / 1e4);
             check(f64::from(n) / 1e6);
+        }
+        for n in (99_990_000..100_010_000).step_by(if cfg!(miri) { 999 } else { 1 }) {
+            check(f64::from(n) / 1e3);
+        }
+        for n in (1..100_000_000).step_by(if cfg!(miri) { 9_999_991 } else { 9_973 }) {
+            check_around(f64::from(n) / 1e3);
         }
         for bits in scattered(200_000) {
             check((bits >> 14) as f64 / [1e2, 1e3, 1e6, 1e9, 1e12][(bits % 5) as usize]);
