@@ -113,6 +113,7 @@
 //! [`record`], [`sample`], [`ring`] and [`window`], and no async runtime.
 //!
 //! - `encode`: the encoders.
+//! - `rights`: who may read what.
 //! - `http`: the front end, on hyper and tokio.
 //! - `daemon` (default): the program.
 
@@ -121,6 +122,8 @@ pub mod encode;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod record;
+#[cfg(feature = "rights")]
+pub mod rights;
 pub mod ring;
 pub mod sample;
 pub mod window;
