@@ -30,7 +30,7 @@ use tachograph::encode::{
 };
 use tachograph::record::Series;
 use tachograph::ring::{ReadMap, Reader, Ring, Value};
-use tachograph::window::{Bounds, Extract, KnownDirectory, NamedRing, Track};
+use tachograph::window::{Bounds, Extract, KnownDirectory, NamedRing, Objects, Track};
 use tachograph::{Kind, Producer, RunDir, Unit, WriterOptions};
 
 const ROUNDS: usize = 15;
@@ -111,7 +111,7 @@ fn answer(
 ) {
     let bounds = Bounds { from_ns: 0, to_ns: u64::MAX, since_seq: None };
     let (name, directory) = ("bench".to_owned(), directory.clone());
-    let named = NamedRing { name, ring: ring.clone(), directory };
+    let named = NamedRing { name, ring: ring.clone(), directory, objects: Objects::all() };
     let extracts = Extract::all([named], bounds, |entry| {
         object.is_none_or(|object| *entry.series.object == *object)
     });

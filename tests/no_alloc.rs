@@ -328,13 +328,14 @@ fn encoding_into_a_grown_buffer_allocates_nothing() {
     assert_eq!(allocations(|| assert!(encode(false) > 1000)), 0, "newest");
 
     use tachograph::encode::{ColumnsQuery, RowFormat, RowsQuery, WindowColumns, WindowRows};
-    use tachograph::window::{Bounds, Extract, KnownDirectory, NamedRing};
+    use tachograph::window::{Bounds, Extract, KnownDirectory, NamedRing, Objects};
     let extracts = || {
         let bounds = Bounds { from_ns: 0, to_ns: u64::MAX, since_seq: None };
         let named = NamedRing {
             name: "host".to_owned(),
             ring: ring.clone(),
             directory: KnownDirectory::default(),
+            objects: Objects::all(),
         };
         Extract::all([named], bounds, |_| true)
     };
@@ -370,7 +371,7 @@ fn encoding_into_a_grown_buffer_allocates_nothing() {
     let mut encode = || {
         text.clear();
         let (mut latest, named) = (Latest::default(), ("host", &ring));
-        let wanted = |name: &str| name.starts_with("host/");
+        let wanted = |object: &str, _: &str| object == "host";
         while !latest.piece(named, &mut plan, wanted, &mut { SERIES_PER_PIECE }, &mut text) {}
         text.len()
     };
@@ -383,9 +384,9 @@ fn encoding_into_a_grown_buffer_allocates_nothing() {
         let from = Start::After(EventId { seq: from, realtime_ns: None });
         let mut frames = Frames::new("host", from);
         text.clear();
-        assert!(frames.frame(&ring, |_| true, &mut text), "the columns");
+        assert!(frames.frame(&ring, |_, _| true, &mut text), "the columns");
         text.clear();
-        let made = allocations(|| assert!(frames.frame(&ring, |_| true, &mut text)));
+        let made = allocations(|| assert!(frames.frame(&ring, |_, _| true, &mut text)));
         assert!(text.starts_with(b"event: records"), "{} bytes", text.len());
         made
     };

@@ -174,7 +174,7 @@ impl Frames {
     pub fn frame<W: Words>(
         &mut self,
         ring: &Ring<W>,
-        admits: impl Fn(&str) -> bool,
+        admits: impl Fn(&str, &str) -> bool,
         out: &mut Vec<u8>,
     ) -> bool {
         let begun = out.len();
@@ -276,7 +276,7 @@ impl Frames {
     }
 
     /// Sees to it that the columns are those of the records that come.
-    fn update<W: Words>(&mut self, ring: &Ring<W>, admits: impl Fn(&str) -> bool) {
+    fn update<W: Words>(&mut self, ring: &Ring<W>, admits: impl Fn(&str, &str) -> bool) {
         let Some(news) = self.cursor.news(ring) else { return };
         let next = self.told.seq.saturating_add(1);
         let known = self.columns.len();
@@ -291,7 +291,8 @@ impl Frames {
         self.is_news |= self.columns.len() < known;
         for index in news.entries {
             let entry = ring.entry(index).ok().filter(|entry| entry.covers_any_since(next));
-            let Some(entry) = entry.filter(|entry| admits(&name_of(entry))) else { continue };
+            let admitted = |entry: &Entry| admits(&entry.series.object, &name_of(entry));
+            let Some(entry) = entry.filter(admitted) else { continue };
             self.columns.push(Wanted { entry, index });
             self.is_news = true;
         }

@@ -96,7 +96,7 @@ impl SeriesList {
     pub fn piece<W: Words>(
         &mut self,
         (name, ring): (&str, &Ring<W>),
-        wanted: impl Fn(&str) -> bool,
+        wanted: impl Fn(&str, &str) -> bool,
         (budget, is_first): (&mut usize, &mut bool),
         out: &mut Vec<u8>,
     ) -> bool {
@@ -105,7 +105,8 @@ impl SeriesList {
             let Some(index) = self.left.next() else { return true };
             *budget -= 1;
             let entry = ring.entry(index).ok().filter(|entry| entry.covers_any_since(oldest));
-            let Some(entry) = entry.filter(|entry| wanted(&name_of(entry))) else { continue };
+            let is_wanted = |entry: &Entry| wanted(&entry.series.object, &name_of(entry));
+            let Some(entry) = entry.filter(is_wanted) else { continue };
             if !std::mem::take(is_first) {
                 out.extend_from_slice(b",\n");
             }
@@ -190,6 +191,8 @@ struct Planned {
     repr: Repr,
     /// What patterns are compared with.
     name: Box<str>,
+    /// How much of that is the object.
+    object_bytes: usize,
     /// All of its element that stands before the value.
     text: Box<[u8]>,
 }
@@ -210,6 +213,7 @@ impl Planned {
             first: entry.first,
             repr: series.repr,
             name: name_of(entry).into(),
+            object_bytes: series.object.len(),
             text: text.into(),
         }
     }
@@ -258,7 +262,7 @@ impl Latest {
         &mut self,
         (name, ring): (&str, &Ring<W>),
         plan: &mut LatestPlan,
-        wanted: impl Fn(&str) -> bool,
+        wanted: impl Fn(&str, &str) -> bool,
         budget: &mut usize,
         out: &mut Vec<u8>,
     ) -> bool {
@@ -331,7 +335,7 @@ fn write_values<W: Words>(
     (ring, view): (&Ring<W>, RecordView<'_, W>),
     plan: &LatestPlan,
     mut progress: Progress,
-    wanted: &impl Fn(&str) -> bool,
+    wanted: &impl Fn(&str, &str) -> bool,
     mut budget: usize,
     out: &mut Vec<u8>,
 ) -> (Progress, usize) {
@@ -345,7 +349,7 @@ fn write_values<W: Words>(
         progress.next = planned.index + 1;
         // Asked in place: the column may be another series' by now, in a later record.
         let covered = planned.first <= seq && seq <= ring.entry_last(planned.index);
-        if !covered || !wanted(&planned.name) {
+        if !covered || !wanted(&planned.name[..planned.object_bytes], &planned.name) {
             continue;
         }
         let Some(value) = Value::of_word(view.word(planned.column), planned.repr) else { continue };

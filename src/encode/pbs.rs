@@ -12,7 +12,7 @@ use crate::record::{Class, Kind, Repr};
 use crate::ring::layout::LIVES;
 use crate::ring::{DirectoryCursor, Entry, ReadError, RecordView, Ring, Value, Words};
 use crate::window::derive::{CPU_MODES, CpuTimes, cpu_shares};
-use crate::window::{Generation, Grid};
+use crate::window::{Generation, Grid, Objects};
 
 /// Time between generations.
 pub const STEP_S: u64 = 10;
@@ -93,6 +93,8 @@ pub struct PbsPlan {
     stores_left_out: usize,
     /// The host's points, then those of each store, in the order of `stores`.
     points: Points,
+    /// Those that it tells of. What it needs of others is not there for it.
+    objects: Objects,
 }
 
 /// The series of `host` that the view needs: CPU times by [`CPU_MODES`], then these.
@@ -205,6 +207,7 @@ impl Default for PbsPlan {
             stores: BTreeMap::new(),
             stores_left_out: 0,
             points: Points::new(),
+            objects: Objects::all(),
         };
         plan.lay_out_points();
         plan
@@ -215,7 +218,14 @@ impl PbsPlan {
     /// The plan for a ring as its directory is now.
     #[must_use]
     pub fn of<W: Words>(ring: &Ring<W>) -> Self {
-        let mut plan = Self::default();
+        Self::only(ring, Objects::all())
+    }
+
+    /// The same for some objects. The host's points need the objects of the host: of the class `host`,
+    /// the root file system and the interfaces.
+    #[must_use]
+    pub fn only<W: Words>(ring: &Ring<W>, objects: Objects) -> Self {
+        let mut plan = Self { objects, ..Self::default() };
         plan.update(ring);
         plan
     }
@@ -231,7 +241,8 @@ impl PbsPlan {
     pub fn update<W: Words>(&mut self, ring: &Ring<W>) {
         let Some(news) = self.cursor.news(ring) else { return };
         if news.anew {
-            *self = Self { cursor: std::mem::take(&mut self.cursor), ..Self::default() };
+            let (cursor, objects) = (std::mem::take(&mut self.cursor), self.objects.clone());
+            *self = Self { cursor, objects, ..Self::default() };
         }
         let stores = self.stores.len();
         // What ended before it is in no record that can be asked for.
@@ -242,13 +253,13 @@ impl PbsPlan {
         self.stores.retain(|_, store| store.refresh(ring, oldest));
         if self.stores.len() < stores && self.stores_left_out > 0 {
             // There is room for a store that was passed over.
-            *self = Self::of(ring);
+            *self = Self::only(ring, self.objects.clone());
             return;
         }
         let kept = self.stores.len();
         for index in news.entries {
             let Ok(entry) = ring.entry(index) else { continue };
-            if entry.covers_any_since(oldest) {
+            if entry.covers_any_since(oldest) && self.objects.has(&entry.series.object) {
                 self.add(index, &entry);
             }
         }

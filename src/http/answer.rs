@@ -13,10 +13,15 @@ use super::access::Entry;
 use super::body::{AnswerBody, Rest};
 use super::content::Content;
 use super::formatter::{Formatter, Refusal};
+use super::guard::COME_AGAIN;
 use super::headers::Coding;
 use super::pool::Buffer;
 use super::service::Service;
 use super::tag::Tag;
+
+/// What clients can prove who they are by, of what has a name that everybody knows.
+const CHALLENGE: &str =
+    "Basic realm=\"tachograph\", charset=\"UTF-8\", Bearer realm=\"tachograph\"";
 
 /// An answer that is already made, or one that waits for the request's body.
 #[expect(clippy::large_enum_variant, reason = "nearly all are made, and a box is an allocation")]
@@ -177,6 +182,12 @@ impl Answer {
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, const { HeaderValue::from_static("1") });
+        }
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(COME_AGAIN.as_secs()));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, const { HeaderValue::from_static(CHALLENGE) });
         }
         if self.close {
             headers.insert(header::CONNECTION, const { HeaderValue::from_static("close") });

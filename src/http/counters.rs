@@ -56,6 +56,10 @@ counters! {
     hosts_refused,
     /// Requests answered 403: a page of another site had a browser send them.
     cross_site_refused,
+    /// Requests answered 401: who sent them did not say who they are, or could not prove it.
+    unauthenticated,
+    /// Requests answered 429: proofs had failed too often, there or everywhere at once.
+    failures_limited,
     /// Requests refused for their parameters.
     parameter_errors,
     /// Windows answered 413: they could have more points than `points_max`.

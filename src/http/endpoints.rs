@@ -14,6 +14,7 @@ use super::content::Content;
 use super::counters::count;
 use super::cursors::{CursorKey, CursorReceipt, Mark};
 use super::formatter::{Formatter, Refusal};
+use super::guard::Principal;
 use super::listing::Listing;
 use super::own::Own;
 use super::query::{
@@ -59,13 +60,14 @@ impl Service {
 
     pub(super) fn metrics(
         &self,
-        &Asked { formatter, .. }: &Asked<'_>,
+        asked: &Asked<'_>,
         parameters: PullParameters,
     ) -> Result<Answer, Refusal> {
         let PullParameters { history, start_time } = parameters;
+        let formatter = asked.formatter;
         let envelope = (formatter.points_opening(), formatter.points_closing());
         let content = Content::of(formatter);
-        self.pulled((formatter, content), envelope, |vitals| vitals.pull(history, start_time))
+        self.pulled((asked, content), envelope, |vitals| vitals.pull(history, start_time))
     }
 
     pub(super) fn scrape(
@@ -90,17 +92,18 @@ impl Service {
         let version =
             |vitals: &dyn Vitals| vitals.version(wanted.ring.as_ref().map(slice::from_ref));
         let make = || {
-            let before = caught(&self.stock.counters, || version(&*self.stock.vitals)).flatten();
-            let kept = before.and_then(|version| self.stock.kept.find(version, &wanted));
+            let Principal { vitals, sight, .. } = asked.principal;
+            let version_now = || caught(&self.stock.counters, || version(&**vitals)).flatten();
+            let (before, rights) = (version_now(), sight.key());
+            let kept = before.and_then(|version| self.stock.kept.find(rights, version, &wanted));
             if let Some(kept) = kept {
                 return Ok(Answer::whole(self, StatusCode::OK, format.content, kept));
             }
             let mut answer = self.scraped(asked, format, &wanted)?;
-            let after = caught(&self.stock.counters, || version(&*self.stock.vitals)).flatten();
-            if let Some(version) = before.filter(|_| before == after)
+            if let Some(version) = before.filter(|_| before == version_now())
                 && let Some(text) = answer.body.share()
             {
-                self.stock.kept.keep(version, &wanted, text);
+                self.stock.kept.keep(rights, version, &wanted, text);
             }
             Ok(answer)
         };
@@ -116,9 +119,10 @@ impl Service {
         wanted: &ScrapeWanted,
     ) -> Result<Answer, Refusal> {
         let envelope = ("", format.exposition.end());
-        self.pulled((asked.formatter, format.content), envelope, |vitals| {
+        self.pulled((asked, format.content), envelope, |vitals| {
             let Scraped { pull, ring_id, reach } = vitals.scrape(wanted)?;
-            if !wanted.collectors.has(Own::COLLECTOR) {
+            let is_shown = asked.principal.sight.shows_host();
+            if !is_shown || !wanted.collectors.has(Own::COLLECTOR) {
                 return Ok(pull);
             }
             let mut told = self.stock.told.borrow_mut();
@@ -134,7 +138,7 @@ impl Service {
     ) -> Result<Answer, Refusal> {
         let HistoryParameters { scrape, window, since_seq, cursor } = parameters;
         let key = cursor.map(|name| CursorKey {
-            principal: String::new(),
+            principal: asked.principal.name().to_owned(),
             ring: scrape.ring.clone().unwrap_or_default(),
             name,
         });
@@ -164,7 +168,7 @@ impl Service {
         };
         let (mut to, mut records) = (None, 0);
         let envelope = ("", format.exposition.end());
-        let mut answer = self.pulled((asked.formatter, format.content), envelope, |vitals| {
+        let mut answer = self.pulled((asked, format.content), envelope, |vitals| {
             let Scraped { pull, ring_id, reach } = vitals.history(&wanted, start)?;
             let overrun = &self.stock.counters.records_overrun;
             overrun.set(overrun.get().wrapping_add(reach.overrun));
@@ -184,7 +188,7 @@ impl Service {
     }
 
     pub(super) fn rings(&self, asked: &Asked<'_>, _: NoParameters) -> Result<Answer, Refusal> {
-        self.list(asked.formatter, Listing::Rings)
+        self.list(asked, Listing::Rings)
     }
 
     pub(super) fn series(
@@ -194,7 +198,7 @@ impl Service {
     ) -> Result<Answer, Refusal> {
         let rings = wanted.rings.clone();
         let version = |vitals: &dyn Vitals| vitals.version(Some(&rings));
-        let make = || self.list(asked.formatter, Listing::Series(wanted));
+        let make = || self.list(asked, Listing::Series(wanted));
         self.tagged(asked, "series", version, make)
     }
 
@@ -205,7 +209,7 @@ impl Service {
     ) -> Result<Answer, Refusal> {
         let rings = wanted.rings.clone();
         let version = |vitals: &dyn Vitals| vitals.version(Some(&rings));
-        let make = || self.list(asked.formatter, Listing::Latest(wanted));
+        let make = || self.list(asked, Listing::Latest(wanted));
         self.tagged(asked, "latest", version, make)
     }
 
@@ -217,7 +221,7 @@ impl Service {
         let content = Content::of_window(wanted.format);
         let points_max = self.stock.limits().points_max;
         let begin = |vitals: &dyn Vitals| vitals.window(wanted, points_max);
-        self.pulled((asked.formatter, content), ("", ""), begin)
+        self.pulled((asked, content), ("", ""), begin)
     }
 
     /// What a client has of an earlier stream counts more than what its address says: a browser that
@@ -240,7 +244,8 @@ impl Service {
             count(&self.stock.counters.parameter_errors);
             return Err(bad("frames must be at least 1"));
         }
-        let Stock { vitals, pool, counters, streams, .. } = &*self.stock;
+        let Stock { pool, counters, streams, .. } = &*self.stock;
+        let vitals = &asked.principal.vitals;
         let Some(seat) = Seat::take(streams, self.stock.limits().streams_max) else {
             count(&counters.streams_refused);
             let text = "there are as many streams as there may be; try again later";
@@ -255,10 +260,11 @@ impl Service {
         Ok(Answer::new(self, StatusCode::OK, Content::Events, body))
     }
 
-    fn list(&self, formatter: Formatter, listing: Listing) -> Result<Answer, Refusal> {
+    fn list(&self, asked: &Asked<'_>, listing: Listing) -> Result<Answer, Refusal> {
+        let formatter = asked.formatter;
         let envelope = (formatter.opening(), formatter.closing());
         let content = Content::of(formatter);
-        self.pulled((formatter, content), envelope, |vitals| vitals.list(listing))
+        self.pulled((asked, content), envelope, |vitals| vitals.list(listing))
     }
 
     /// What could be begun, or what to tell if nothing could, be it for a panic.
@@ -299,15 +305,16 @@ impl Service {
     /// Makes the first part; what follows is made when hyper asks for it.
     fn pulled(
         &self,
-        (formatter, content): (Formatter, Content),
+        (asked, content): (&Asked<'_>, Content),
         (opening, closing): (&'static str, &'static str),
         begin: impl FnOnce(&dyn Vitals) -> Result<Box<dyn Pull>, VitalsError>,
     ) -> Result<Answer, Refusal> {
-        let Stock { vitals, pool, counters, .. } = &*self.stock;
+        let Stock { pool, counters, .. } = &*self.stock;
+        let &Asked { principal, formatter, .. } = asked;
         let mut first = pool.take();
         first.bytes.extend_from_slice(opening.as_bytes());
         let begun = caught(counters, || {
-            let mut pull = begin(&**vitals)?;
+            let mut pull = begin(&*principal.vitals)?;
             let part = pull.part(&mut first.bytes);
             Ok::<_, VitalsError>((pull, part))
         });

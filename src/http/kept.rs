@@ -16,6 +16,8 @@ pub(crate) struct Kept {
 
 #[derive(Debug)]
 struct Answer {
+    /// Whose sight it shows.
+    rights: u64,
     version: Version,
     wanted: ScrapeWanted,
     text: Buffer,
@@ -23,17 +25,25 @@ struct Answer {
 
 impl Kept {
     /// The answer to `wanted` from this state of the data, if it is kept.
-    pub(crate) fn find(&self, version: Version, wanted: &ScrapeWanted) -> Option<Buffer> {
+    pub(crate) fn find(
+        &self,
+        rights: u64,
+        version: Version,
+        wanted: &ScrapeWanted,
+    ) -> Option<Buffer> {
         let answers = self.answers.borrow();
-        let is_it = |answer: &&Answer| answer.version == version && answer.wanted == *wanted;
+        let is_it = |answer: &&Answer| {
+            (answer.rights, answer.version) == (rights, version) && answer.wanted == *wanted
+        };
         answers.iter().rev().find(is_it).map(|answer| answer.text.shared())
     }
 
     /// Keeps an answer, in the place of the one to the same question if there is one, and else of the
     /// one that was kept first.
-    pub(crate) fn keep(&self, version: Version, wanted: &ScrapeWanted, text: Buffer) {
+    pub(crate) fn keep(&self, rights: u64, version: Version, wanted: &ScrapeWanted, text: Buffer) {
         let mut answers = self.answers.borrow_mut();
-        let same = answers.iter().position(|answer| answer.wanted == *wanted);
+        let is_same = |answer: &Answer| answer.rights == rights && answer.wanted == *wanted;
+        let same = answers.iter().position(is_same);
         let wanted = match same {
             Some(place) => answers.remove(place).wanted,
             None => {
@@ -43,6 +53,6 @@ impl Kept {
                 wanted.clone()
             }
         };
-        answers.push(Answer { version, wanted, text });
+        answers.push(Answer { rights, version, wanted, text });
     }
 }

@@ -61,6 +61,31 @@ pub const CURSOR_RECORDS_MIN: usize = 16;
 /// A cursor that nobody has used for so long is forgotten when another one needs its place.
 pub const CURSOR_LIFE: Duration = Duration::from_secs(24 * 3600);
 
+/// Pause between two looks at the files that say who may what.
+pub const ACCESS_LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Principals that are remembered while the files stay as they are; more begin anew.
+pub const PRINCIPALS_MAX: usize = 256;
+
+/// Different sights of the data of which more is kept than the sight itself.
+pub const VIEWS_MAX: usize = 16;
+
+/// How long somebody waits who could not prove who they are.
+pub const FAILURE_DELAY: Duration = Duration::from_secs(3);
+
+/// Most who wait so at one time; one more is told at once to come again later.
+pub const FAILURES_DELAYED_MAX: usize = 128;
+
+/// How often proofs may fail from one address, or from this machine, in [`FAILURES_TIME`] before they
+/// are told at once to come again later. Those that do not fail are let in all the same.
+pub const FAILURES_MAX: u32 = 60;
+
+/// See [`FAILURES_MAX`].
+pub const FAILURES_TIME: Duration = Duration::from_secs(60);
+
+/// Most addresses of which failures are counted; those of more are told at once to come again later.
+pub const FAILURE_PLACES_MAX: usize = 4096;
+
 /// Longest file of cursors that is read, in bytes: a kilobyte for each of them.
 pub const CURSOR_FILE_BYTES_MAX: u64 = 64 * 1024;
 

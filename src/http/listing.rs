@@ -5,13 +5,12 @@ use std::rc::Rc;
 
 use super::query::ListParameters;
 use super::rings::Refused;
-use super::scrapes::Scrapes;
 use super::vitals::{PART_BYTES, Part, Pull};
 use crate::encode::{
     Latest, LatestPlan, RingLine, SERIES_PER_PIECE, SeriesList, push_escaped, push_u64,
 };
 use crate::ring::{Ring, Words};
-use crate::window::{KnownDirectory, NamedRing};
+use crate::window::{KnownDirectory, NamedRing, Objects};
 
 /// What a request of the native API lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +31,15 @@ pub(super) struct Listed<W> {
     pub(super) ring: Ring<W>,
     /// What outlives one answer.
     pub(super) plan: Rc<RefCell<LatestPlan>>,
-    pub(super) scrapes: Rc<Scrapes>,
     pub(super) directory: KnownDirectory,
+    /// Of which objects something may be told.
+    pub(super) objects: Objects,
 }
 
 impl<W> Listed<W> {
     pub(super) fn into_named(self) -> NamedRing<W> {
-        NamedRing { name: self.name, ring: self.ring, directory: self.directory }
+        let Self { name, ring, directory, objects, .. } = self;
+        NamedRing { name, ring, directory, objects }
     }
 }
 
@@ -170,7 +171,8 @@ impl<W: Words> Pull for SeriesPull<W> {
         turns.part("{\"series\":[\n", out, |listed, wanted, budget, out| {
             let current = list.get_or_insert_with(|| SeriesList::of(&listed.ring));
             let named = (&*listed.name, &listed.ring);
-            let admits = |name: &str| wanted.admits(name);
+            let Listed { objects, .. } = listed;
+            let admits = |object: &str, name: &str| objects.has(object) && wanted.admits(name);
             let is_done = current.piece(named, admits, (budget, is_first), out);
             if is_done {
                 *list = None;
@@ -203,7 +205,8 @@ impl<W: Words> Pull for LatestPull<W> {
             }
             let current = latest.get_or_insert_default();
             let named = (&*listed.name, &listed.ring);
-            let admits = |name: &str| wanted.admits(name);
+            let Listed { objects, .. } = listed;
+            let admits = |object: &str, name: &str| objects.has(object) && wanted.admits(name);
             let mut plan = listed.plan.borrow_mut();
             let is_done = current.piece(named, &mut plan, admits, budget, out);
             if is_done {

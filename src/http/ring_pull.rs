@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::vitals::{Part, Pull};
 use crate::encode::{PbsAnswer, PbsPlan, PbsQuery};
 use crate::ring::{Ring, Words};
+use crate::window::Objects;
 
 /// Answers kept for their memory.
 const ANSWERS_POOLED: usize = 16;
@@ -14,8 +15,16 @@ const ANSWERS_POOLED: usize = 16;
 /// What outlives one answer.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
+    objects: Objects,
     plan: RefCell<Option<PbsPlan>>,
     pooled: RefCell<Vec<PbsAnswer>>,
+}
+
+impl Answers {
+    /// Answers about these objects.
+    pub(super) fn of(objects: Objects) -> Self {
+        Self { objects, ..Self::default() }
+    }
 }
 
 /// An answer that is being written.
@@ -42,8 +51,9 @@ impl<W: Words + Clone> RingPull<W> {
 
 impl<W: Words> Pull for RingPull<W> {
     fn part(&mut self, out: &mut Vec<u8>) -> Part {
-        let mut plan = self.answers.plan.borrow_mut();
-        let plan = plan.get_or_insert_with(|| PbsPlan::of(&self.ring));
+        let Answers { plan, objects, .. } = &*self.answers;
+        let mut plan = plan.borrow_mut();
+        let plan = plan.get_or_insert_with(|| PbsPlan::only(&self.ring, objects.clone()));
         if self.answer.part(&self.ring, plan, out) {
             return Part::More;
         }

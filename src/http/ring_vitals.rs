@@ -1,19 +1,21 @@
 //! [`Vitals`] of a ring in a file.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::listing::{LatestPull, Listed, Listing, RingsPull, SeriesPull};
 use super::query::{ListParameters, StreamParameters, WindowParameters};
-use super::ring_pull::{Answers, RingPull};
+use super::ring_pull::RingPull;
 use super::rings::Rings;
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped, Scrapes};
+use super::seen::Seen;
 use super::stream::{Feed, LiveFeed};
 use super::tag::Version;
 use super::vitals::{Freshness, Part, Pull, Vitals, VitalsError};
 use super::window::{self, RING_DEFAULT, WindowError};
+use crate::rights::Sight;
 use crate::ring::{OpenError, ReadMap, Reader, Ring, boottime_ns, layout, realtime_ns};
 
 /// How often the ring's name is looked at, in case another file has taken its place unannounced.
@@ -22,13 +24,18 @@ const NAME_CHECK: Duration = Duration::from_secs(1);
 /// The data of the ring at a path, which may come, go and be replaced at any time.
 #[derive(Debug)]
 pub struct RingVitals {
+    main: Rc<Main>,
+    rings: Option<Rc<Rings>>,
+    seen: Seen,
+}
+
+/// The ring itself, whoever sees it.
+#[derive(Debug)]
+struct Main {
     path: PathBuf,
     name: String,
     reader: RefCell<Option<Reader>>,
-    looked: RefCell<Instant>,
-    answers: Rc<Answers>,
-    scrapes: Rc<Scrapes>,
-    rings: Option<Rings>,
+    looked: Cell<Instant>,
 }
 
 impl RingVitals {
@@ -45,11 +52,10 @@ impl RingVitals {
     }
 
     fn new(path: PathBuf, reader: Option<Reader>) -> Self {
-        let looked = RefCell::new(Instant::now());
+        let looked = Cell::new(Instant::now());
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let (reader, answers) = (RefCell::new(reader), Rc::default());
-        let scrapes = Scrapes::of(&name);
-        Self { path, name, reader, looked, answers, scrapes, rings: None }
+        let main = Rc::new(Main { path, name, reader: RefCell::new(reader), looked });
+        Self { main, rings: None, seen: Seen::by(Rc::new(Sight::everything())) }
     }
 
     /// Runs `f` on the ring that is asked for.
@@ -58,38 +64,41 @@ impl RingVitals {
         wanted: &Option<String>,
         f: impl FnOnce(&Ring<ReadMap>, &Rc<Scrapes>) -> Result<T, VitalsError>,
     ) -> Result<T, VitalsError> {
-        if let Some(name) = wanted.as_ref().filter(|name| **name != self.name) {
+        let main = &*self.main;
+        if let Some(name) = wanted.as_ref().filter(|name| **name != main.name) {
             let rings = self.rings.as_ref().ok_or(VitalsError::Absent)?;
-            let listed = rings.listed(std::slice::from_ref(name));
+            let listed = rings.listed(std::slice::from_ref(name), &self.seen);
             let listed = listed.map_err(VitalsError::UnknownRing)?;
-            let listed = listed.first().ok_or(VitalsError::Absent)?;
-            return f(&listed.ring, &listed.scrapes);
+            let Listed { ring, .. } = listed.first().ok_or(VitalsError::Absent)?;
+            return f(ring, &self.seen.ring(name, ring).scrapes);
         }
-        let mut reader = self.reader.borrow_mut();
-        match self.follow(&mut reader) {
+        let mut reader = main.reader.borrow_mut();
+        match main.follow(&mut reader) {
             Ok(()) => {}
             Err(OpenError::Missing(_)) if reader.is_none() => return Err(VitalsError::Absent),
             Err(error) => return Err(VitalsError::Unreadable(Box::new(error))),
         }
-        let reader = reader.as_ref().ok_or(VitalsError::Absent)?;
-        f(reader.ring(), &self.scrapes)
+        let ring = reader.as_ref().ok_or(VitalsError::Absent)?.ring();
+        f(ring, &self.seen.ring(&main.name, ring).scrapes)
     }
 
     /// The same ring, with `rings` for the native API. Those say nothing in any other.
     #[must_use]
     pub fn with_rings(self, rings: Rings) -> Self {
-        Self { rings: Some(rings), ..self }
+        Self { rings: Some(Rc::new(rings)), ..self }
     }
+}
 
+impl Main {
     /// Sees to it that `reader` is on the file that now has the ring's name.
     fn follow(&self, reader: &mut Option<Reader>) -> Result<(), OpenError> {
         let Some(reader) = reader else {
             *reader = Some(Reader::open(&self.path)?);
             return Ok(());
         };
-        let due = self.looked.borrow().elapsed() >= NAME_CHECK;
+        let due = self.looked.get().elapsed() >= NAME_CHECK;
         if due || reader.ring().state() == layout::state::RETIRED {
-            *self.looked.borrow_mut() = Instant::now();
+            self.looked.set(Instant::now());
             if reader.refresh()? {
                 tracing::info!("following the ring {} to a new file", self.path.display());
             }
@@ -99,9 +108,15 @@ impl RingVitals {
 }
 
 impl Vitals for RingVitals {
+    fn seen_by(&self, sight: &Rc<Sight>) -> Rc<dyn Vitals> {
+        let (main, rings) = (Rc::clone(&self.main), self.rings.clone());
+        Rc::new(Self { main, rings, seen: Seen::by(Rc::clone(sight)) })
+    }
+
     fn pull(&self, history: bool, start: i64) -> Result<Box<dyn Pull>, VitalsError> {
-        let mut reader = self.reader.borrow_mut();
-        match self.follow(&mut reader) {
+        let main = &*self.main;
+        let mut reader = main.reader.borrow_mut();
+        match main.follow(&mut reader) {
             Ok(()) => {}
             // Nothing has been recorded, which is an answer and no failure.
             Err(OpenError::Missing(_)) if reader.is_none() => return Ok(Box::new(Nothing)),
@@ -109,7 +124,8 @@ impl Vitals for RingVitals {
         }
         let Some(reader) = &*reader else { return Err(VitalsError::Absent) };
         let now = Duration::from_nanos(realtime_ns());
-        Ok(Box::new(RingPull::begin(reader.ring(), &self.answers, history, start, now)))
+        let answers = &self.seen.ring(&main.name, reader.ring()).answers;
+        Ok(Box::new(RingPull::begin(reader.ring(), answers, history, start, now)))
     }
 
     fn scrape(&self, wanted: &ScrapeWanted) -> Result<Scraped, VitalsError> {
@@ -122,24 +138,30 @@ impl Vitals for RingVitals {
     }
 
     fn stream(&self, wanted: &StreamParameters) -> Result<Box<dyn Feed>, VitalsError> {
-        let name = wanted.ring.as_ref().unwrap_or(&self.name);
-        let path = if *name == self.name {
-            self.path.clone()
+        let main = &*self.main;
+        let name = wanted.ring.as_ref().unwrap_or(&main.name);
+        let path = if *name == main.name {
+            main.path.clone()
         } else {
             let rings = self.rings.as_ref().ok_or(VitalsError::Absent)?;
-            rings.path_of(name).ok_or_else(|| VitalsError::UnknownRing(name.clone()))?
+            let unknown = || VitalsError::UnknownRing(name.clone());
+            rings.path_of(name, &self.seen).ok_or_else(unknown)?
         };
         // Of its own: it follows the ring at its own time, when it has read all of the one before.
         match Reader::open(&path) {
-            Ok(reader) => Ok(Box::new(LiveFeed::of(reader, name, wanted))),
+            Ok(reader) => {
+                let objects = self.seen.ring(name, reader.ring()).objects.clone();
+                Ok(Box::new(LiveFeed::of(reader, name, objects, wanted)))
+            }
             Err(OpenError::Missing(_)) => Err(VitalsError::Absent),
             Err(error) => Err(VitalsError::Unreadable(Box::new(error))),
         }
     }
 
     fn freshness(&self) -> Freshness {
-        let mut reader = self.reader.borrow_mut();
-        let followed = self.follow(&mut reader);
+        let main = &*self.main;
+        let mut reader = main.reader.borrow_mut();
+        let followed = main.follow(&mut reader);
         let state = if followed.is_ok() { "" } else { "unreadable" };
         let Some(reader) = &*reader else {
             let state =
@@ -158,10 +180,11 @@ impl Vitals for RingVitals {
 
     fn list(&self, listing: Listing) -> Result<Box<dyn Pull>, VitalsError> {
         let rings = self.rings.as_ref().ok_or(VitalsError::Absent)?;
-        let listed =
-            |wanted: &ListParameters| rings.listed(&wanted.rings).map_err(VitalsError::UnknownRing);
+        let listed = |wanted: &ListParameters| {
+            rings.listed(&wanted.rings, &self.seen).map_err(VitalsError::UnknownRing)
+        };
         Ok(match listing {
-            Listing::Rings => Box::new(RingsPull::of(rings.lines())),
+            Listing::Rings => Box::new(RingsPull::of(rings.lines(&self.seen))),
             Listing::Series(wanted) => Box::new(SeriesPull::of(listed(&wanted)?, wanted)),
             Listing::Latest(wanted) => Box::new(LatestPull::of(listed(&wanted)?, wanted)),
         })
@@ -171,8 +194,8 @@ impl Vitals for RingVitals {
         if let Some(names) = rings {
             return self.rings.as_ref()?.version(names);
         }
-        let mut reader = self.reader.borrow_mut();
-        self.follow(&mut reader).ok()?;
+        let mut reader = self.main.reader.borrow_mut();
+        self.main.follow(&mut reader).ok()?;
         Some(Version::of(reader.as_ref()?.ring()))
     }
 
@@ -190,7 +213,7 @@ impl Vitals for RingVitals {
                 _ => return Err(WindowError::ManyRings.into()),
             }
         }
-        let rings = rings.listed(names).map_err(VitalsError::UnknownRing)?;
+        let rings = rings.listed(names, &self.seen).map_err(VitalsError::UnknownRing)?;
         let rings = rings.into_iter().map(Listed::into_named).collect();
         window::begin(rings, wanted, points_max, realtime_ns())
     }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::counters::{Counters, count};
 use super::limits::{DIRECTORY_NAMES_MAX, LOOK_PAUSE, REFUSED_MAX, RINGS_MAX};
 use super::listing::Listed;
-use super::scrapes::Scrapes;
+use super::seen::Seen;
 use super::tag::Version;
 use crate::encode::{LatestPlan, RingLine, living};
 use crate::ring::{OpenError, ReadMap, Reader, RingKind, layout, unfit_name};
@@ -47,7 +47,6 @@ struct Served {
     uid: Cell<u32>,
     reader: RefCell<Reader>,
     plan: Rc<RefCell<LatestPlan>>,
-    scrapes: Rc<Scrapes>,
     directory: KnownDirectory,
 }
 
@@ -66,16 +65,23 @@ impl Rings {
         Self { dirs, counters, looked: Cell::new(None), found: RefCell::default() }
     }
 
-    /// The rings with these names, or all; or the name that there is none of.
-    pub(super) fn listed(&self, names: &[String]) -> Result<Vec<Listed<ReadMap>>, String> {
+    /// The rings with these names, or all, of those of which something is `seen`; or the name that
+    /// there is none of.
+    pub(super) fn listed(
+        &self,
+        names: &[String],
+        seen: &Seen,
+    ) -> Result<Vec<Listed<ReadMap>>, String> {
         self.follow();
         let found = self.found.borrow();
-        let unknown = |name: &&String| !found.rings.iter().any(|ring| ring.name == **name);
+        let is_seen = |ring: &&Rc<Served>| seen.has(ring.kind(), &ring.name);
+        let rings: Vec<_> = found.rings.iter().filter(is_seen).collect();
+        let unknown = |name: &&String| !rings.iter().any(|ring| ring.name == **name);
         if let Some(unknown) = names.iter().find(unknown) {
             return Err(unknown.clone());
         }
-        let wanted = |ring: &&Rc<Served>| names.is_empty() || names.contains(&ring.name);
-        Ok(found.rings.iter().filter(wanted).map(|ring| ring.listed()).collect())
+        let wanted = |ring: &&&Rc<Served>| names.is_empty() || names.contains(&ring.name);
+        Ok(rings.iter().filter(wanted).map(|ring| ring.listed(seen)).collect())
     }
 
     /// What the rings with these names, or all, show now; `None` if there is none of a name.
@@ -97,19 +103,25 @@ impl Rings {
         }
     }
 
-    /// The file of the ring with this name.
-    pub(super) fn path_of(&self, name: &str) -> Option<PathBuf> {
+    /// The file of the ring with this name, if something is `seen` of it.
+    pub(super) fn path_of(&self, name: &str, seen: &Seen) -> Option<PathBuf> {
         self.follow();
         let found = self.found.borrow();
-        found.rings.iter().find(|ring| ring.name == name).map(|ring| ring.path.clone())
+        let is_it = |ring: &&Rc<Served>| ring.name == name && seen.has(ring.kind(), name);
+        found.rings.iter().find(is_it).map(|ring| ring.path.clone())
     }
 
-    /// What there is to tell of every ring, of every file that is refused, and how many more there are.
-    pub(super) fn lines(&self) -> (Vec<RingLine>, Vec<Refused>, u64) {
+    /// What there is to tell of every ring of which something is `seen`, and, to whom the host is shown,
+    /// of every file that is refused and how many more there are.
+    pub(super) fn lines(&self, seen: &Seen) -> (Vec<RingLine>, Vec<Refused>, u64) {
         self.follow();
         let found = self.found.borrow();
-        let lines = found.rings.iter().map(|ring| ring.line()).collect();
-        (lines, found.refused.clone(), found.left_out)
+        let is_seen = |ring: &&Rc<Served>| seen.has(ring.kind(), &ring.name);
+        let lines = found.rings.iter().filter(is_seen).map(|ring| ring.line()).collect();
+        match seen.has_host() {
+            true => (lines, found.refused.clone(), found.left_out),
+            false => (lines, Vec::new(), 0),
+        }
     }
 
     /// Sees to it that the rings are those that there are now, or were a second ago.
@@ -240,7 +252,6 @@ impl Served {
             uid: Cell::new(owner(path)),
             reader: RefCell::new(reader),
             plan: Rc::default(),
-            scrapes: Scrapes::of(name),
             directory: KnownDirectory::default(),
         })
     }
@@ -256,21 +267,25 @@ impl Served {
 
     /// Why it is not served although it can be read.
     fn unfit(&self) -> Option<&'static str> {
-        match self.reader.borrow().ring().header().kind() {
+        match self.kind() {
             RingKind::Application => unfit_name(&self.name),
             _ => None,
         }
+    }
+
+    fn kind(&self) -> RingKind {
+        self.reader.borrow().ring().header().kind()
     }
 
     fn is_retired(&self) -> bool {
         self.reader.borrow().ring().state() == layout::state::RETIRED
     }
 
-    fn listed(&self) -> Listed<ReadMap> {
+    fn listed(&self, seen: &Seen) -> Listed<ReadMap> {
         let ring = self.reader.borrow().ring().clone();
-        let (plan, scrapes) = (Rc::clone(&self.plan), Rc::clone(&self.scrapes));
+        let objects = seen.ring(&self.name, &ring).objects.clone();
         let (name, directory) = (self.name.clone(), self.directory.clone());
-        Listed { name, ring, plan, directory, scrapes }
+        Listed { name, ring, plan: Rc::clone(&self.plan), directory, objects }
     }
 
     fn line(&self) -> RingLine {

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use super::listing::{LatestPull, Listed, Listing, RingsPull, SeriesPull};
 use super::query::{StreamParameters, WindowParameters};
-use super::ring_pull::{Answers, RingPull};
-use super::scrapes::{HistoryStart, ScrapeWanted, Scraped, Scrapes};
+use super::ring_pull::RingPull;
+use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
+use super::seen::{Seen, SeenRing};
 use super::stream::{Feed, SavedFeed};
 use super::tag::Version;
 use super::vitals::{Freshness, Pull, Vitals, VitalsError};
 use super::window;
 use crate::encode::{Frames, LatestPlan, RingLine, Start, living};
+use crate::rights::Sight;
 use crate::ring::{OpenError, PreadWords, Ring, open_untrusted, realtime_ns};
 use crate::window::KnownDirectory;
 
@@ -33,8 +35,7 @@ pub struct SavedVitals {
     ring: Ring<Arc<PreadWords>>,
     plan: Rc<RefCell<LatestPlan>>,
     directory: KnownDirectory,
-    answers: Rc<Answers>,
-    scrapes: Rc<Scrapes>,
+    seen: Seen,
 }
 
 impl SavedVitals {
@@ -48,20 +49,28 @@ impl SavedVitals {
         let uid = file.metadata().map_or(u32::MAX, |meta| meta.uid());
         let (path, ring) = (path.to_owned(), ring.shared());
         let (plan, directory) = (Rc::default(), KnownDirectory::default());
-        let scrapes = Scrapes::of(&name_of(&path));
-        Ok(Self { path, uid, ring, plan, directory, answers: Rc::default(), scrapes })
+        let seen = Seen::by(Rc::new(Sight::everything()));
+        Ok(Self { path, uid, ring, plan, directory, seen })
     }
 
     fn name(&self) -> String {
         name_of(&self.path)
     }
 
-    /// Whether a scrape means this ring.
-    fn check(&self, wanted: &ScrapeWanted) -> Result<(), VitalsError> {
-        match &wanted.ring {
-            Some(name) if *name != self.name() => Err(VitalsError::UnknownRing(name.clone())),
+    /// Whether a request means this ring, if it names one.
+    fn check(&self, wanted: Option<&String>) -> Result<(), VitalsError> {
+        let name = self.name();
+        let is_seen = || self.seen.has(self.ring.header().kind(), &name);
+        match wanted {
+            Some(wanted) if *wanted != name || !is_seen() => {
+                Err(VitalsError::UnknownRing(wanted.clone()))
+            }
             _ => Ok(()),
         }
+    }
+
+    fn seen(&self) -> Rc<SeenRing> {
+        self.seen.ring(&self.name(), &self.ring)
     }
 
     fn line(&self) -> RingLine {
@@ -79,15 +88,14 @@ impl SavedVitals {
     }
 
     fn listed(&self, names: &[String]) -> Result<Vec<Listed<Arc<PreadWords>>>, VitalsError> {
+        names.iter().try_for_each(|name| self.check(Some(name)))?;
         let name = self.name();
-        match names.iter().find(|wanted| **wanted != name) {
-            Some(unknown) => Err(VitalsError::UnknownRing(unknown.clone())),
-            None => {
-                let (plan, scrapes) = (Rc::clone(&self.plan), Rc::clone(&self.scrapes));
-                let (ring, directory) = (self.ring.clone(), self.directory.clone());
-                Ok(vec![Listed { name, ring, plan, directory, scrapes }])
-            }
+        if !self.seen.has(self.ring.header().kind(), &name) {
+            return Ok(Vec::new());
         }
+        let (plan, objects) = (Rc::clone(&self.plan), self.seen().objects.clone());
+        let (ring, directory) = (self.ring.clone(), self.directory.clone());
+        Ok(vec![Listed { name, ring, plan, directory, objects }])
     }
 
     /// When the newest record was taken, in nanoseconds since 1970.
@@ -108,30 +116,39 @@ impl fmt::Debug for SavedVitals {
 }
 
 impl Vitals for SavedVitals {
+    fn seen_by(&self, sight: &Rc<Sight>) -> Rc<dyn Vitals> {
+        Rc::new(Self {
+            path: self.path.clone(),
+            uid: self.uid,
+            ring: self.ring.clone(),
+            plan: Rc::clone(&self.plan),
+            directory: self.directory.clone(),
+            seen: Seen::by(Rc::clone(sight)),
+        })
+    }
+
     fn pull(&self, history: bool, start: i64) -> Result<Box<dyn Pull>, VitalsError> {
         let now = Duration::from_nanos(self.newest_ns().unwrap_or(0));
-        Ok(Box::new(RingPull::begin(&self.ring, &self.answers, history, start, now)))
+        Ok(Box::new(RingPull::begin(&self.ring, &self.seen().answers, history, start, now)))
     }
 
     fn scrape(&self, wanted: &ScrapeWanted) -> Result<Scraped, VitalsError> {
-        self.check(wanted)?;
-        self.scrapes.newest(&self.ring, wanted)
+        self.check(wanted.ring.as_ref())?;
+        self.seen().scrapes.newest(&self.ring, wanted)
     }
 
     fn history(&self, wanted: &ScrapeWanted, start: HistoryStart) -> Result<Scraped, VitalsError> {
-        self.check(wanted)?;
+        self.check(wanted.ring.as_ref())?;
         let now = Duration::from_nanos(self.newest_ns().unwrap_or(0));
-        self.scrapes.history(&self.ring, wanted, start, now)
+        self.seen().scrapes.history(&self.ring, wanted, start, now)
     }
 
     fn stream(&self, wanted: &StreamParameters) -> Result<Box<dyn Feed>, VitalsError> {
-        let name = self.name();
-        if let Some(unknown) = wanted.ring.as_ref().filter(|ring| **ring != name) {
-            return Err(VitalsError::UnknownRing(unknown.clone()));
-        }
-        let frames = Frames::new(&name, wanted.start.unwrap_or(Start::Newest));
+        self.check(wanted.ring.as_ref())?;
+        let frames = Frames::new(&self.name(), wanted.start.unwrap_or(Start::Newest));
         let (ring, wanted) = (self.ring.clone(), wanted.clone());
-        Ok(Box::new(SavedFeed { ring, frames, wanted }))
+        let objects = self.seen().objects.clone();
+        Ok(Box::new(SavedFeed { ring, frames, objects, wanted }))
     }
 
     fn freshness(&self) -> Freshness {
@@ -146,7 +163,11 @@ impl Vitals for SavedVitals {
 
     fn list(&self, listing: Listing) -> Result<Box<dyn Pull>, VitalsError> {
         Ok(match listing {
-            Listing::Rings => Box::new(RingsPull::of((vec![self.line()], Vec::new(), 0))),
+            Listing::Rings => {
+                let is_seen = self.seen.has(self.ring.header().kind(), &self.name());
+                let lines = is_seen.then(|| self.line()).into_iter().collect();
+                Box::new(RingsPull::of((lines, Vec::new(), 0)))
+            }
             Listing::Series(wanted) => {
                 Box::new(SeriesPull::of(self.listed(&wanted.rings)?, wanted))
             }

@@ -10,7 +10,7 @@ use crate::encode::prometheus::{
     Collectors, Exposition, HISTORY_RECORDS_MAX, History, HistoryFrom, HistoryReach, Scrape, Sheets,
 };
 use crate::ring::{Ring, Words};
-use crate::window::Window;
+use crate::window::{Objects, Window};
 
 /// Histories kept for their memory.
 const HISTORIES_POOLED: usize = 4;
@@ -68,9 +68,10 @@ pub(super) struct Scrapes {
 }
 
 impl Scrapes {
-    /// For the ring of this name.
-    pub(super) fn of(name: &str) -> Rc<Self> {
-        Rc::new(Self { sheets: RefCell::new(Sheets::of(name)), pooled: RefCell::default() })
+    /// For these objects of the ring of this name.
+    pub(super) fn of(name: &str, objects: Objects) -> Self {
+        let sheets = RefCell::new(Sheets::only(name, objects));
+        Self { sheets, pooled: RefCell::default() }
     }
 
     /// Begins an answer with the newest record of `ring`.

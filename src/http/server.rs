@@ -17,6 +17,7 @@ use super::coder::Coders;
 use super::connection;
 use super::counters::{Counters, count};
 use super::cursors::Cursors;
+use super::guard::Guard;
 use super::hosts::Hosts;
 use super::kept::Kept;
 use super::limits::{ACCEPT_PAUSE, COMPRESS_BYTES_MIN, Limits, REFUSALS_MAX};
@@ -26,6 +27,7 @@ use super::service::{Service, Stock};
 use super::socket::{Neighbour, Peer, Socket};
 use super::vitals::Vitals;
 use super::watch::{Clock, Patience, Watch};
+use crate::rights::{Access, AccessFiles};
 
 /// Where to listen and how much to take.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +71,7 @@ pub struct Server {
     desk: Rc<Desk>,
     addresses: Vec<SocketAddr>,
     cursors: Option<PathBuf>,
+    access: Option<(AccessFiles, Access)>,
 }
 
 impl Server {
@@ -101,7 +104,7 @@ impl Server {
             changed: Notify::new(),
             counters: Rc::default(),
         };
-        Server { desk: Rc::new(desk), addresses, cursors: None }
+        Server { desk: Rc::new(desk), addresses, cursors: None, access: None }
     }
 
     /// The bound addresses, in the order of the settings, with the ports that the system chose.
@@ -125,6 +128,12 @@ impl Server {
     /// Keeps cursors in the file at `path`, where they outlive the server. It need not be there yet.
     pub fn keep_cursors(&mut self, path: PathBuf) {
         self.cursors = Some(path);
+    }
+
+    /// Lets everybody see what the files say that they may, and nothing else. The files are read again
+    /// when they change. Without this, everybody sees everything.
+    pub fn guard(&mut self, files: AccessFiles, access: Access) {
+        self.access = Some((files, access));
     }
 
     /// What changes the server while it runs.
@@ -156,10 +165,15 @@ impl Server {
         vitals: Rc<dyn Vitals>,
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<Summary> {
-        let Server { desk, cursors, .. } = self;
+        let Server { desk, cursors, access, .. } = self;
         let cursors = Cursors::kept_in(cursors);
         let counters = Rc::clone(&desk.counters);
-        let house = House::new(vitals, &desk.settings.borrow(), Rc::clone(&counters), cursors);
+        let guard = match access {
+            Some(access) => Guard::by(Rc::clone(&vitals), access),
+            None => Guard::open(Rc::clone(&vitals)),
+        };
+        let settings = desk.settings.borrow().clone();
+        let house = House::new((vitals, guard), &settings, Rc::clone(&counters), cursors);
         let mut outcome = desk.begin(&house);
         if outcome.is_ok() {
             tokio::select! {
@@ -377,7 +391,7 @@ struct House {
 
 impl House {
     fn new(
-        vitals: Rc<dyn Vitals>,
+        (vitals, guard): (Rc<dyn Vitals>, Guard),
         settings: &Settings,
         counters: Rc<Counters>,
         cursors: Rc<Cursors>,
@@ -389,6 +403,8 @@ impl House {
             clock: Clock::default(),
             stock: Rc::new(Stock {
                 vitals,
+                guard,
+                delayed: Cell::default(),
                 pool: Pool::new(),
                 coders: Coders::new(Rc::clone(&counters)),
                 compression: Cell::new(settings.compression),
@@ -568,10 +584,21 @@ mod tests {
 
     use super::*;
     use crate::http::{Freshness, Pull, VitalsError};
+    use crate::rights::Sight;
 
     struct Nothing;
 
+    fn house(settings: &Settings) -> Rc<House> {
+        let vitals: Rc<dyn Vitals> = Rc::new(Nothing);
+        let guard = Guard::open(Rc::clone(&vitals));
+        House::new((vitals, guard), settings, Rc::default(), Rc::default())
+    }
+
     impl Vitals for Nothing {
+        fn seen_by(&self, _: &Rc<Sight>) -> Rc<dyn Vitals> {
+            Rc::new(Nothing)
+        }
+
         fn pull(&self, _: bool, _: i64) -> Result<Box<dyn Pull>, VitalsError> {
             Err(VitalsError::Absent)
         }
@@ -583,8 +610,7 @@ mod tests {
 
     #[test]
     fn the_place_of_a_guest_who_left_is_used_again() {
-        let house =
-            House::new(Rc::new(Nothing), &Settings::default(), Rc::default(), Rc::default());
+        let house = house(&Settings::default());
         let enter = || house.enter(Peer::Unix).unwrap_or_else(|_| panic!("there is room"));
         let (first, second) = (enter(), enter());
         drop(first);
@@ -599,8 +625,7 @@ mod tests {
 
     #[test]
     fn listener_that_panics_is_noticed_and_one_that_ends_is_not() {
-        let house =
-            House::new(Rc::new(Nothing), &Settings::default(), Rc::default(), Rc::default());
+        let house = house(&Settings::default());
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let hold = async |panics: bool| {
             let alarm = Alarm(Rc::clone(&house));
@@ -624,7 +649,7 @@ mod tests {
         let limits =
             Limits { connections_max: 5, connections_per_address_max: 2, ..Limits::default() };
         let settings = Settings { limits, ..Settings::default() };
-        let house = House::new(Rc::new(Nothing), &settings, Rc::default(), Rc::default());
+        let house = house(&settings);
         let peer = |text: &str| Peer::Tcp(text.parse().expect("an address"));
         let enter = |text: &str| house.enter(peer(text));
         let first = enter("192.0.2.1:1").unwrap_or_else(|_| panic!("the first"));

@@ -16,6 +16,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::request;
 use hyper::{Method, Request, Response, StatusCode, Uri};
+use tokio::time::sleep;
 
 use super::accept;
 use super::access::Entry;
@@ -25,10 +26,11 @@ use super::coder::Coders;
 use super::counters::{Counters, count};
 use super::cursors::Cursors;
 use super::formatter::{Formatter, Refusal};
+use super::guard::{Denied, Guard, Principal};
 use super::headers::{Acceptable, Coding, scrape_timeout};
 use super::hosts::{Hosts, WrongHost};
 use super::kept::Kept;
-use super::limits::{Limits, URI_BYTES_MAX};
+use super::limits::{FAILURE_DELAY, FAILURES_DELAYED_MAX, Limits, URI_BYTES_MAX};
 use super::own::Told;
 use super::pool::Pool;
 use super::query::{self, BodyError, Parameters};
@@ -41,7 +43,11 @@ use super::watch::Watch;
 
 /// What the connections of a server have in common.
 pub(crate) struct Stock {
+    /// All data, whoever sees it.
     pub(crate) vitals: Rc<dyn Vitals>,
+    pub(crate) guard: Guard,
+    /// How many wait to be told that they could not prove who they are.
+    pub(crate) delayed: Cell<usize>,
     pub(crate) pool: Rc<Pool>,
     pub(crate) coders: Rc<Coders>,
     pub(crate) compression: Cell<Compression>,
@@ -160,6 +166,7 @@ type Handler<P> = fn(&Service, &Asked<'_>, P) -> Result<Answer, Refusal>;
 
 /// What a request asks for beside its parameters.
 pub(super) struct Asked<'a> {
+    pub(super) principal: &'a Principal,
     pub(super) formatter: Formatter,
     pub(super) headers: &'a HeaderMap,
     /// Whether only the header is wanted.
@@ -238,6 +245,10 @@ impl Service {
         handler: Handler<P>,
     ) -> Reply {
         let headers = std::mem::take(&mut head.headers);
+        let principal = match self.stock.guard.principal(&headers, self.peer) {
+            Ok(principal) => principal,
+            Err(denied) => return self.denied(denied, headers),
+        };
         let is_head = head.method == Method::HEAD;
         let media = match Media::of(&headers) {
             Ok(media) => media,
@@ -247,7 +258,9 @@ impl Service {
             }
         };
         if body.is_end_stream() {
-            let asked = Asked { formatter, headers: &headers, is_head, is_all_in_target: true };
+            let (principal, is_all_in_target) = (&*principal, true);
+            let asked =
+                Asked { principal, formatter, headers: &headers, is_head, is_all_in_target };
             let answer = self.answer(&asked, Media::Form, from_query(&head.uri), handler);
             return Reply::Made(Some(answer.into_response(headers)));
         }
@@ -257,7 +270,9 @@ impl Service {
             let max = service.stock.limits().body_bytes_max;
             let bytes = read_body(body, max).await;
             let is_all_in_target = bytes.as_ref().is_ok_and(Vec::is_empty);
-            let asked = Asked { formatter, headers: &headers, is_head, is_all_in_target };
+            let principal = &*principal;
+            let asked =
+                Asked { principal, formatter, headers: &headers, is_head, is_all_in_target };
             let answer = match &bytes {
                 Err(refusal) => {
                     if refusal.status == StatusCode::PAYLOAD_TOO_LARGE {
@@ -274,6 +289,27 @@ impl Service {
                 Ok(bytes) => service.answer(&asked, media, bytes, handler),
             };
             answer.into_response(headers)
+        }))
+    }
+
+    /// Tells somebody that they could not prove who they are, after a while in which nothing is done for
+    /// them.
+    fn denied(&self, denied: Denied, headers: HeaderMap) -> Reply {
+        let Stock { counters, delayed, .. } = &*self.stock;
+        if denied == Denied::TooMany || delayed.get() == FAILURES_DELAYED_MAX {
+            count(&counters.failures_limited);
+            let text = "authentication failed too often; come again later\n";
+            let answer = Answer::told(self, StatusCode::TOO_MANY_REQUESTS, text);
+            return Reply::Made(Some(answer.into_response(headers)));
+        }
+        count(&counters.unauthenticated);
+        self.watch.answering();
+        let (service, place) = (self.clone(), Delayed::of(&self.stock));
+        Reply::Awaited(Box::pin(async move {
+            sleep(FAILURE_DELAY).await;
+            drop(place);
+            let text = "authentication failed\n";
+            Answer::told(&service, StatusCode::UNAUTHORIZED, text).into_response(headers)
         }))
     }
 
@@ -338,11 +374,12 @@ impl Service {
         version: impl Fn(&dyn Vitals) -> Option<Version>,
         make: impl FnOnce() -> Result<Answer, Refusal>,
     ) -> Result<Answer, Refusal> {
-        let Stock { vitals, counters, .. } = &*self.stock;
+        let counters = &self.stock.counters;
+        let Principal { vitals, sight, .. } = asked.principal;
         // What stands in a body is no part of the name under which a client keeps the answer.
         let version = || caught(counters, || version(&**vitals)).flatten();
         let before = version().filter(|_| asked.is_all_in_target);
-        let tag = before.map(|version| Tag { version, what });
+        let tag = before.map(|version| Tag { version, what, rights: sight.key() });
         if let Some(tag) = tag
             && let Some(coding) = tag.held(asked.headers, || asked.acceptable())
         {
@@ -352,6 +389,22 @@ impl Service {
         let mut answer = make()?;
         answer.tag = tag.filter(|_| version() == before);
         Ok(answer)
+    }
+}
+
+/// Somebody who waits; no longer when dropped.
+struct Delayed(Rc<Stock>);
+
+impl Delayed {
+    fn of(stock: &Rc<Stock>) -> Delayed {
+        stock.delayed.set(stock.delayed.get() + 1);
+        Delayed(Rc::clone(stock))
+    }
+}
+
+impl Drop for Delayed {
+    fn drop(&mut self) {
+        self.0.delayed.set(self.0.delayed.get() - 1);
     }
 }
 

@@ -18,6 +18,7 @@ use super::vitals::PART_BYTES;
 use super::watch::Watch;
 use crate::encode::{Frames, Start};
 use crate::ring::{OpenError, Reader, Ring, Words, boottime_ns, layout};
+use crate::window::Objects;
 
 /// How long after its moment a record is expected to be there.
 const LATENESS: Duration = Duration::from_millis(5);
@@ -49,13 +50,19 @@ pub(super) struct LiveFeed {
     reader: Reader,
     looked: Instant,
     frames: Frames,
+    objects: Objects,
     wanted: StreamParameters,
 }
 
 impl LiveFeed {
-    pub(super) fn of(reader: Reader, name: &str, wanted: &StreamParameters) -> Self {
+    pub(super) fn of(
+        reader: Reader,
+        name: &str,
+        objects: Objects,
+        wanted: &StreamParameters,
+    ) -> Self {
         let frames = Frames::new(name, wanted.start.unwrap_or(Start::Newest));
-        Self { reader, looked: Instant::now(), frames, wanted: wanted.clone() }
+        Self { reader, looked: Instant::now(), frames, objects, wanted: wanted.clone() }
     }
 
     /// Sees to it that the ring is the one that now has the name, and says whether it is another.
@@ -71,8 +78,9 @@ impl LiveFeed {
 
 impl Feed for LiveFeed {
     fn frame(&mut self, out: &mut Vec<u8>) -> Fed {
-        let wanted = &self.wanted;
-        if self.frames.frame(self.reader.ring(), |name| wanted.admits(name), out) {
+        let (objects, wanted) = (&self.objects, &self.wanted);
+        let admits = |object: &str, name: &str| objects.has(object) && wanted.admits(name);
+        if self.frames.frame(self.reader.ring(), admits, out) {
             return Fed::Frame;
         }
         // All of the ring has been read, so nothing is lost if it is left now. Where the new one
@@ -96,17 +104,15 @@ impl Feed for LiveFeed {
 pub(super) struct SavedFeed<W> {
     pub(super) ring: Ring<W>,
     pub(super) frames: Frames,
+    pub(super) objects: Objects,
     pub(super) wanted: StreamParameters,
 }
 
 impl<W: Words> Feed for SavedFeed<W> {
     fn frame(&mut self, out: &mut Vec<u8>) -> Fed {
-        let wanted = &self.wanted;
-        if self.frames.frame(&self.ring, |name| wanted.admits(name), out) {
-            Fed::Frame
-        } else {
-            Fed::End("saved")
-        }
+        let (objects, wanted) = (&self.objects, &self.wanted);
+        let admits = |object: &str, name: &str| objects.has(object) && wanted.admits(name);
+        if self.frames.frame(&self.ring, admits, out) { Fed::Frame } else { Fed::End("saved") }
     }
 
     fn overruns(&self) -> u64 {

@@ -8,10 +8,6 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use super::headers::{Acceptable, Coding, EntityTag, entity_tags};
 use crate::ring::{Ring, Words};
 
-/// For whom an answer was made. There is one principal, who may read everything; when there are more,
-/// this is what tells answers of different rights apart.
-const RIGHTS: &str = "all";
-
 /// Longest entity tag, without its quotes.
 const TAG_BYTES_MAX: usize = 160;
 
@@ -70,6 +66,8 @@ pub(crate) struct Tag {
     pub(crate) version: Version,
     /// The door and the format, in characters that an entity tag may have.
     pub(crate) what: &'static str,
+    /// What the answer could show, by [`Sight::key`](crate::rights::Sight::key).
+    pub(crate) rights: u64,
 }
 
 impl Tag {
@@ -113,10 +111,10 @@ struct Shown<'a>(&'a Tag, Coding);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shown(Tag { version, what }, coding) = self;
+        let Shown(Tag { version, what, rights }, coding) = self;
         let Version { ring_id: [high, low], epoch, head, directory_changes } = version;
         write!(f, "{high:016x}{low:016x}-{epoch}.{head}.{directory_changes}-")?;
-        write!(f, "{what}-{RIGHTS}-{}", coding.as_str())
+        write!(f, "{what}-{rights:016x}-{}", coding.as_str())
     }
 }
 
@@ -155,7 +153,7 @@ mod tests {
         head: u64::MAX,
         directory_changes: u64::MAX,
     };
-    const TAG: Tag = Tag { version: VERSION, what: "latest" };
+    const TAG: Tag = Tag { version: VERSION, what: "latest", rights: u64::MAX };
 
     fn held(tag: &Tag, lines: &[&str], accepted: &str) -> Option<Coding> {
         let mut headers = HeaderMap::new();
@@ -175,7 +173,7 @@ mod tests {
         assert_eq!(
             shown(&TAG, Coding::Gzip),
             "\"ffffffffffffffff000000000000001f-18446744073709551615.18446744073709551615\
-             .18446744073709551615-latest-all-gzip\""
+             .18446744073709551615-latest-ffffffffffffffff-gzip\""
         );
         const LONG: &str = match str::from_utf8(&[b'x'; TAG_BYTES_MAX]) {
             Ok(text) => text,

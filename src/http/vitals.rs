@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::listing::Listing;
@@ -14,9 +15,13 @@ use super::stream::Feed;
 use super::tag::Version;
 use super::window::WindowError;
 pub use crate::encode::PART_BYTES;
+use crate::rights::Sight;
 
 /// The recorder's data, as a front end needs it.
 pub trait Vitals: 'static {
+    /// The same data as somebody sees it: of each answer, only what `sight` shows.
+    fn seen_by(&self, sight: &Rc<Sight>) -> Rc<dyn Vitals>;
+
     /// Begins an answer with the points of the pbs view.
     ///
     /// With `history`, all generations of the last 30 minutes whose timestamp is greater than

@@ -113,6 +113,15 @@ impl Sight {
         }
     }
 
+    /// Whether it shows anything of a recorder.
+    #[must_use]
+    pub fn shows_any(&self, recorder: Recorder<'_>) -> bool {
+        match recorder {
+            Recorder::Application(ring) => self.applications.has(ring),
+            Recorder::Host => self.host || !self.datastores.is_empty(),
+        }
+    }
+
     /// Whether it shows a datastore.
     #[must_use]
     pub fn shows_datastore(&self, name: &str) -> bool {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::lane::{self, Candidate};
-use super::{Track, Window};
+use super::{Objects, Track, Window};
 use crate::record::Series;
 use crate::ring::{Directory, Entry, Ring, RingKind, Words};
 
@@ -19,6 +19,8 @@ pub struct NamedRing<W> {
     pub ring: Ring<W>,
     /// What is known of its directory. Kept from one window to the next, it is decoded once.
     pub directory: KnownDirectory,
+    /// Of which objects the window may be.
+    pub objects: Objects,
 }
 
 /// A directory that is brought up to date where it is needed, and otherwise not looked at again.
@@ -89,7 +91,7 @@ pub struct Extract<W> {
 impl<W: Words> Extract<W> {
     /// What there is of the series that `wanted` says yes to; `None` when no record is in bounds.
     fn of(named: NamedRing<W>, bounds: Bounds, wanted: &impl Fn(&Entry) -> bool) -> Option<Self> {
-        let NamedRing { name, ring, directory } = named;
+        let NamedRing { name, ring, directory, objects } = named;
         let window = Window::between(&ring, bounds.from_ns.saturating_sub(1), bounds.to_ns);
         let (mut first, last) = window.bounds()?;
         if let Some(since) = bounds.since_seq {
@@ -106,7 +108,7 @@ impl<W: Words> Extract<W> {
         let entries = numbered
             .filter_map(|(number, entry)| Some((number, entry.as_ref()?)))
             .filter(|(_, entry)| entry.first <= last && entry.covers_any_since(first))
-            .filter(|(_, entry)| wanted(entry))
+            .filter(|(_, entry)| objects.has(&entry.series.object) && wanted(entry))
             .map(|(number, entry)| Numbered { number, entry: entry.clone() })
             .collect();
         Some(Self { name, ring, bounds, first, last, entries, directory })

@@ -96,6 +96,7 @@ pub mod derive;
 mod extract;
 mod grid;
 pub mod lane;
+mod objects;
 pub mod step;
 mod track;
 mod walk;
@@ -108,6 +109,7 @@ use crate::ring::{ReadError, RecordView, Ring, Words};
 
 pub use extract::{Bounds, Extract, KnownDirectory, NamedRing, Numbered};
 pub use grid::{Generation, Grid};
+pub use objects::Objects;
 pub use step::{Aggregate, Step, Steps};
 pub use track::{Stretch, Track};
 pub use walk::{Between, Walk};

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tachograph::http::{Freshness, Limits, Part, Pull, Server, Settings, Vitals, VitalsError};
+use tachograph::rights::Sight;
 use tokio::sync::oneshot;
 
 /// Longer than anything here takes on a loaded machine; reaching it is a failure.
@@ -39,6 +40,10 @@ impl Fake {
 }
 
 impl Vitals for Fake {
+    fn seen_by(&self, _: &Rc<Sight>) -> Rc<dyn Vitals> {
+        unreachable!("everybody sees everything")
+    }
+
     fn pull(&self, history: bool, start: i64) -> Result<Box<dyn Pull>, VitalsError> {
         (self.begin)(history, start)
     }

@@ -7,7 +7,7 @@ use anyhow::bail;
 use glob::Pattern;
 use tachograph::encode::{Moment, PART_BYTES, RowFormat, RowsQuery, WindowRows};
 use tachograph::ring::{Entry, OpenError, Reader, RunDir, Words, realtime_ns};
-use tachograph::window::{Bounds, Extract, KnownDirectory, NamedRing};
+use tachograph::window::{Bounds, Extract, KnownDirectory, NamedRing, Objects};
 
 use crate::attach;
 use crate::cli::{Common, ExportFlags, Format};
@@ -30,7 +30,8 @@ pub(crate) fn export(common: &Common, flags: &ExportFlags) -> anyhow::Result<()>
             let from = flags.from.unwrap_or(Moment::At(0));
             let newest_ns = attach::newest_ns(&ring);
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let rings = vec![NamedRing { name, ring, directory: KnownDirectory::default() }];
+            let (directory, objects) = (KnownDirectory::default(), Objects::all());
+            let rings = vec![NamedRing { name, ring, directory, objects }];
             export_rings(rings, flags, (from, newest_ns), &wanted, &mut out)?;
         }
         None => {
@@ -39,6 +40,7 @@ pub(crate) fn export(common: &Common, flags: &ExportFlags) -> anyhow::Result<()>
                 name: name.clone(),
                 ring: reader.ring().clone(),
                 directory: KnownDirectory::default(),
+                objects: Objects::all(),
             };
             let from = flags.from.unwrap_or(FROM_DEFAULT);
             let rings = readers.iter().map(named).collect();

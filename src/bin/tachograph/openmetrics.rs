@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use tachograph::encode::prometheus::{Exposition, History, Sheet};
 use tachograph::ring::{Entry, Ring, Words};
+use tachograph::window::Objects;
 
 /// Writes every record of the ring `name` between two times, both included, and of them the series
 /// that are `wanted`.
@@ -17,7 +18,7 @@ pub(crate) fn export<W: Words>(
 ) -> anyhow::Result<()> {
     let directory = ring.directory();
     let entries: Vec<_> = directory.iter().collect();
-    let sheet = Sheet::of(name, ring.header().kind(), &entries, wanted);
+    let sheet = Sheet::of(name, ring.header().kind(), &entries, &Objects::all(), wanted);
     let mut history = History::default();
     let between = (from_ns.saturating_sub(1), to_ns);
     history.begin_between(ring, Arc::new(sheet), between, Exposition::OpenMetrics);

@@ -9,10 +9,13 @@ use super::scale::Scale;
 use super::{Exposition, collector};
 use crate::encode::room::BLOCK;
 use crate::ring::{Directory, Entry, Ring, RingKind, Words};
-use crate::window::Stretch;
+use crate::window::{Objects, Stretch};
 
 /// Units that OpenMetrics is told of, where a family's name ends with one.
 const UNITS: [&str; 6] = ["seconds", "bytes", "hertz", "celsius", "volts", "ratio"];
+
+/// The object that what is no series belongs to.
+const HOST: &str = "host";
 
 /// The families of one ring and their samples.
 #[derive(Debug)]
@@ -99,17 +102,20 @@ impl Drafts {
 
 impl Sheet {
     /// The sheet of those series of `entries`, in their order, that are `wanted`, in the ring `name`
-    /// of this kind. What is not wanted may still be a label of what is.
+    /// of this kind. What is not wanted may still be a label of what is. What a lane says of its host
+    /// without a series is there if `objects` has the host.
     #[must_use]
     pub fn of(
         name: &str,
         kind: RingKind,
         entries: &[&Entry],
+        objects: &Objects,
         wanted: impl Fn(&Entry) -> bool,
     ) -> Self {
         let mut drafts = Drafts::default();
         let infos = infos(entries);
-        for entry in entries.iter().filter(|entry| wanted(entry)) {
+        let is_shown = |entry: &&&Entry| objects.has(&entry.series.object) && wanted(entry);
+        for entry in entries.iter().filter(is_shown) {
             let info = |object: &str, key: &str| {
                 let words = infos.get(&(object, key))?;
                 let meets = |word: &&&Entry| word.first <= entry.last && entry.first <= word.last;
@@ -125,7 +131,7 @@ impl Sheet {
             let Entry { column, first, last, .. } = **entry;
             drafts.add(named, Stretch { column, first, last });
         }
-        if kind == RingKind::Lane {
+        if kind == RingKind::Lane && objects.has(HOST) {
             add_constants(&mut drafts);
         }
         Self::lay_out(drafts)
@@ -267,6 +273,7 @@ fn push_open_head(text: &mut String, (family, counter): (&str, Option<&str>), dr
 pub struct Sheets {
     name: String,
     directory: Directory,
+    objects: Objects,
     living: Option<Arc<Sheet>>,
     all: Option<Arc<Sheet>>,
 }
@@ -275,16 +282,23 @@ impl Sheets {
     /// Those of the ring `name`.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        Self { name: name.to_owned(), directory: Directory::default(), living: None, all: None }
+        Self::only(name, Objects::all())
+    }
+
+    /// The same for some objects.
+    #[must_use]
+    pub fn only(name: &str, objects: Objects) -> Self {
+        let (name, directory) = (name.to_owned(), Directory::default());
+        Self { name, directory, objects, living: None, all: None }
     }
 
     /// The series that live.
     pub fn living<W: Words>(&mut self, ring: &Ring<W>) -> Arc<Sheet> {
         self.update(ring);
-        let Self { name, directory, living, .. } = self;
+        let Self { name, directory, objects, living, .. } = self;
         let make = || {
             let entries: Vec<_> = directory.iter().filter(|entry| entry.lives()).collect();
-            Arc::new(Sheet::of(name, ring.header().kind(), &entries, |_| true))
+            Arc::new(Sheet::of(name, ring.header().kind(), &entries, objects, |_| true))
         };
         Arc::clone(living.get_or_insert_with(make))
     }
@@ -293,12 +307,12 @@ impl Sheets {
     /// began later.
     pub fn all<W: Words>(&mut self, ring: &Ring<W>) -> Arc<Sheet> {
         self.update(ring);
-        let Self { name, directory, all, .. } = self;
+        let Self { name, directory, objects, all, .. } = self;
         let oldest = ring.bounds().map_or(1, |(oldest, _)| oldest);
         let make = || {
             let is_there = |entry: &&Entry| entry.covers_any_since(oldest);
             let entries: Vec<_> = directory.iter().filter(is_there).collect();
-            Arc::new(Sheet::of(name, ring.header().kind(), &entries, |_| true))
+            Arc::new(Sheet::of(name, ring.header().kind(), &entries, objects, |_| true))
         };
         Arc::clone(all.get_or_insert_with(make))
     }
@@ -332,7 +346,8 @@ mod tests {
     /// The lines of `# TYPE` in OpenMetrics.
     fn open_types(entries: &[Entry]) -> Vec<String> {
         let entries: Vec<_> = entries.iter().collect();
-        let sheet = Sheet::of("shop", RingKind::Application, &entries, |_| true);
+        let (kind, objects) = (RingKind::Application, Objects::all());
+        let sheet = Sheet::of("shop", kind, &entries, &objects, |_| true);
         let types = sheet.families.iter().map(|family| {
             let Piece { at, len } = family.head(Exposition::OpenMetrics);
             let head = std::str::from_utf8(&sheet.text[at..at + len]).expect("UTF-8");
