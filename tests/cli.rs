@@ -10,7 +10,7 @@ use support::{Ended, Place, Program, ask, eventually, tachograph};
 
 const COMMANDS: [&str; 9] =
     ["run", "record", "serve", "snapshot", "tail", "save", "export", "inspect", "check-config"];
-const COMMON: &[&str] = &["--config", "--run-dir", "--ring-dir", "--log", "--help"];
+const COMMON: &[&str] = &["--config", "--run-dir", "--state-dir", "--ring-dir", "--log", "--help"];
 const RECORDING: &[&str] = &[
     "--interval",
     "--depth",
@@ -54,6 +54,12 @@ fn help_of_each_command_has_each_of_its_flags_and_fits_a_page() {
         ("save", &[&["--lane", "--file", "--from", "--to", "--force"]]),
         ("export", &[&["--from", "--to", "--step", "--match", "--format", "--lane", "--file"]]),
         ("inspect", &[&["--lane", "--directory"]]),
+        ("token", &[]),
+        ("token add", &[&["--expire", "--comment"]]),
+        ("token list", &[]),
+        ("acl", &[]),
+        ("acl add", &[&["--no-propagate"]]),
+        ("acl check", &[]),
         ("check-config", &[RECORDING, SERVING]),
     ] {
         let help = words(&format!("{command} --help"));

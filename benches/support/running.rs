@@ -37,6 +37,7 @@ impl Program {
             .args(["run", "--listen", "127.0.0.1:0", "--run-dir"])
             .arg(dir)
             .args(flags)
+            .env("STATE_DIRECTORY", dir.join("state"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

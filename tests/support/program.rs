@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt as _;
@@ -45,8 +46,23 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
 pub(crate) struct Place(Scratch);
 
 impl Place {
+    /// Everybody may read everything there.
     pub(crate) fn new() -> Self {
-        Self(Scratch::new())
+        let place = Self(Scratch::new());
+        fs::create_dir(place.state_dir()).expect("a fresh directory");
+        place.allow("/", "anonymous@local", "Audit");
+        place
+    }
+
+    /// Where it stands who may read what.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.path().join("state")
+    }
+
+    /// Lets somebody have a role, and nobody any other.
+    pub(crate) fn allow(&self, path: &str, id: &str, role: &str) {
+        let entry = format!("[[acl]]\npath = \"{path}\"\nid = \"{id}\"\nrole = \"{role}\"\n");
+        fs::write(self.state_dir().join("acl.toml"), entry).expect("written");
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -65,6 +81,7 @@ impl Place {
     pub(crate) fn command(&self, words: &str) -> Command {
         let mut command = tachograph();
         command.args(words.split_whitespace()).arg("--run-dir").arg(self.run_dir());
+        command.env("STATE_DIRECTORY", self.state_dir());
         command
     }
 
@@ -113,6 +130,8 @@ impl Place {
 pub(crate) fn tachograph() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tachograph"));
     command.env_remove("RUST_LOG").env_remove("XDG_RUNTIME_DIR").stdin(Stdio::null());
+    // Nobody can make it.
+    command.env("STATE_DIRECTORY", "/proc/none");
     command
 }
 
@@ -212,11 +231,16 @@ impl Program {
         })
     }
 
-    /// The answer to a request on a connection of its own.
-    pub(crate) fn get(&mut self, target: &str) -> Reply {
+    /// A connection of its own.
+    pub(crate) fn connect(&mut self) -> Client {
         let socket = TcpStream::connect(self.address()).expect("it listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("set");
-        Client { stream: BufReader::new(socket) }.get(target)
+        Client { stream: BufReader::new(socket) }
+    }
+
+    /// The answer to a request on a connection of its own.
+    pub(crate) fn get(&mut self, target: &str) -> Reply {
+        self.connect().get(target)
     }
 
     /// The points of a pull, by metric, oldest first.

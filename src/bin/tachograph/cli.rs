@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::{Span, Timestamp, Zoned};
 use tachograph::encode::Moment;
 pub(crate) use tachograph::encode::duration;
+use tachograph::rights::{AclPath, AuthId, Role};
 use tachograph::sample::{SOURCES, Selection};
 
 use super::{config, log};
@@ -28,6 +30,22 @@ Examples:
   tachograph export --from -1h --step 1min --match 'nic/eth0/*' --format ndjson
   tachograph export --file incident.ring --step 10s > incident.csv
   tachograph export --from -1h --format openmetrics > hour.om";
+
+const TOKEN_HELP: &str = "\
+Examples:
+  tachograph token add 'alice@pbs!prometheus' --expire 365d --comment 'the scraper in rack 2'
+  tachograph token disable 'alice@pbs!prometheus'
+
+A running server knows of a change within a second.";
+
+const ACL_HELP: &str = "\
+Examples:
+  tachograph acl add /system/status alice@pbs Audit           what the host says of itself
+  tachograph acl add /datastore/store1 'alice@pbs!t' DatastoreAudit
+  tachograph acl check 'alice@pbs!t' /datastore/store1
+
+Deeper roles replace those above. A token may do what both it and its owner may do. Whoever
+says nothing of who they are is anonymous@local.";
 
 /// Heading of the flags that every command has.
 const COMMON: &str = "Common options";
@@ -55,6 +73,10 @@ pub(crate) struct Common {
     /// $XDG_RUNTIME_DIR/tachograph and /dev/shm/tachograph-UID that is on tmpfs]
     #[arg(long, global = true, value_name = "DIR", help_heading = COMMON)]
     pub run_dir: Option<PathBuf>,
+    /// Where it stands who may read what [default: $STATE_DIRECTORY, /var/lib/tachograph (root) or
+    /// $XDG_STATE_HOME/tachograph]
+    #[arg(long, global = true, value_name = "DIR", help_heading = COMMON)]
+    pub state_dir: Option<PathBuf>,
     /// Look for rings of applications here as well: for those that run as other users. May be given
     /// several times
     #[arg(long = "ring-dir", global = true, value_name = "DIR", help_heading = COMMON)]
@@ -83,8 +105,82 @@ pub(crate) enum Command {
     Export(ExportFlags),
     /// Show header, directory, writer and integrity of a ring; safe on any file
     Inspect(InspectFlags),
+    /// Make, list, disable and remove tokens, by which clients prove who they are
+    #[command(subcommand, after_help = TOKEN_HELP, disable_help_subcommand = true)]
+    Token(TokenCommand),
+    /// Say who may read what: roles on paths
+    #[command(subcommand, after_help = ACL_HELP, disable_help_subcommand = true)]
+    Acl(AclCommand),
     /// Check a configuration and show the settings that would be used
     CheckConfig(RunFlags),
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token, and its user if there is none; shows the secret, this once
+    Add {
+        /// Its id: user@realm!name
+        id: AuthId,
+        /// Until when it may be used: 90d, 2027-11-23T00:00:00Z [default: for ever]
+        #[arg(long, value_name = "TIME", value_parser = expiry)]
+        expire: Option<Timestamp>,
+        /// What it is for
+        #[arg(long, value_name = "TEXT")]
+        comment: Option<String>,
+    },
+    /// List the tokens
+    List,
+    /// Let a token open nothing until it is enabled again
+    Disable {
+        /// Its id
+        id: AuthId,
+    },
+    /// Let a token be used again
+    Enable {
+        /// Its id
+        id: AuthId,
+    },
+    /// Remove a token and its rights
+    Remove {
+        /// Its id
+        id: AuthId,
+    },
+}
+
+/// What to do with rights.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AclCommand {
+    /// Give somebody a role
+    Add {
+        /// Where: /, /system/status, /datastore, /datastore/NAME, /application/NAME
+        path: AclPath,
+        /// Whom: a user, a token, or anonymous@local
+        id: AuthId,
+        /// Which: Audit, DatastoreAudit, NoAccess, ...
+        role: Role,
+        /// There alone, and not below
+        #[arg(long)]
+        no_propagate: bool,
+    },
+    /// Take a role away
+    Remove {
+        /// Where
+        path: AclPath,
+        /// From whom
+        id: AuthId,
+        /// Which [default: all of them]
+        role: Option<Role>,
+    },
+    /// List the roles
+    List,
+    /// Show what somebody may do
+    Check {
+        /// Who
+        id: AuthId,
+        /// Where
+        path: AclPath,
+    },
 }
 
 #[derive(Clone, Debug, Default, Args)]
@@ -131,7 +227,7 @@ pub(crate) struct ServeFlags {
     /// choose. May be given several times [default: 127.0.0.1:8017]
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<config::Listen>,
-    /// Allow addresses beyond this machine although whoever reaches them can read everything
+    /// Allow addresses beyond this machine although tokens cross the network as they are
     #[arg(long)]
     pub insecure_listen: bool,
     /// Most connections at a time [default: 512]
@@ -275,6 +371,17 @@ impl From<ServeFlags> for RunFlags {
     fn from(serve: ServeFlags) -> Self {
         Self { record: RecordFlags::default(), serve }
     }
+}
+
+/// A time at which something ends: as RFC 3339, or so long from now.
+fn expiry(text: &str) -> Result<Timestamp, String> {
+    let now = Zoned::now();
+    let at = text.parse::<Timestamp>().ok().or_else(|| {
+        let span: Span = text.parse().ok()?;
+        now.checked_add(span).ok().map(|time| time.timestamp())
+    });
+    let at = at.ok_or("not a time: write 90d, 12h or 2027-11-23T00:00:00Z")?;
+    if at <= now.timestamp() { Err("that is in the past".to_owned()) } else { Ok(at) }
 }
 
 /// Parses the command line. Without a command it means `run`, whose flags may then be given

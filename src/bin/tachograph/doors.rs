@@ -11,14 +11,22 @@ use tachograph::http::{self, Listener, Place, Server, UnixPlace};
 use tracing::{info, warn};
 
 use crate::config::{self, Settings, UnixSettings};
+use crate::rights;
 
 /// Most listeners that can be handed over.
 const GIVEN_MAX: usize = 64;
 /// Descriptors that are left for all that is not a connection and not a sampler's file.
 const DESCRIPTORS_KEPT: u64 = 256;
 
-/// Listens, and answers nobody yet.
+/// Listens, and answers nobody yet, nor anybody who may not read.
 pub(crate) fn bind(settings: &Settings) -> anyhow::Result<Server> {
+    let (files, access) = rights::open(&rights::state_dir(settings.state_dir.as_deref())?)?;
+    let mut server = listen(settings)?;
+    server.guard(files, access);
+    Ok(server)
+}
+
+fn listen(settings: &Settings) -> anyhow::Result<Server> {
     let given = given(settings.insecure_listen)?;
     let wanted = wanted(settings)?;
     if !given.is_empty() {

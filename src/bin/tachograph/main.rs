@@ -13,6 +13,7 @@ mod log;
 mod openmetrics;
 mod recorder;
 mod recording;
+mod rights;
 mod save;
 mod schedule;
 mod serve;
@@ -70,6 +71,14 @@ fn run(common: &cli::Common, command: Command) -> anyhow::Result<ExitCode> {
         Command::Save(flags) => save::save(common, &flags).map(done),
         Command::Export(flags) => export::export(common, &flags).map(done),
         Command::Inspect(flags) => inspect::inspect(common, &flags),
+        Command::Token(command) => {
+            let dir = rights::state_dir(config::state_dir(common)?.as_deref())?;
+            rights::token(&dir, &command).map(done)
+        }
+        Command::Acl(command) => {
+            let dir = rights::state_dir(config::state_dir(common)?.as_deref())?;
+            rights::acl(&dir, &command).map(done)
+        }
         Command::CheckConfig(flags) => config::check(common, flags).map(done),
     }
 }

@@ -47,6 +47,8 @@ const LINE_CHARS_MAX: usize = 80;
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub run_dir: Option<PathBuf>,
+    /// Where it stands who may read what.
+    pub state_dir: Option<PathBuf>,
     /// Where rings are looked for beside that.
     pub ring_dirs: Vec<PathBuf>,
     pub log: String,
@@ -69,6 +71,7 @@ pub(crate) struct Settings {
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
     run_dir: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
     #[serde(default)]
     ring_dirs: Vec<PathBuf>,
     log: Option<String>,
@@ -182,6 +185,14 @@ pub(crate) fn run_dir(common: &Common) -> anyhow::Result<Option<PathBuf>> {
     })
 }
 
+/// The state directory as it was asked for, for commands that need no other setting.
+pub(crate) fn state_dir(common: &Common) -> anyhow::Result<Option<PathBuf>> {
+    Ok(match &common.state_dir {
+        Some(dir) => Some(dir.clone()),
+        None => read(common.config.as_deref())?.state_dir,
+    })
+}
+
 /// Where else rings are looked for, for commands that need no other setting.
 pub(crate) fn ring_dirs(common: &Common) -> anyhow::Result<Vec<PathBuf>> {
     choose_ring_dirs(common, read(common.config.as_deref())?.ring_dirs)
@@ -289,6 +300,7 @@ pub(crate) fn merge(file: File, common: &Common, flags: RunFlags) -> anyhow::Res
     let log = log::level(&log).map_err(anyhow::Error::msg)?;
     Ok(Settings {
         run_dir: common.run_dir.clone().or(file.run_dir),
+        state_dir: common.state_dir.clone().or(file.state_dir),
         ring_dirs: choose_ring_dirs(common, file.ring_dirs)?,
         log,
         lanes,
@@ -310,8 +322,8 @@ pub(crate) fn check_open(addresses: &[SocketAddr], insecure: bool) -> anyhow::Re
         && !insecure
     {
         bail!(
-            "{open} can be reached from beyond this machine, and whoever reaches it can read \
-             everything: say so with --insecure-listen if that is meant"
+            "{open} can be reached from beyond this machine, and tokens would cross the network as \
+             they are: say so with --insecure-listen if that is meant"
         );
     }
     Ok(())
@@ -491,7 +503,7 @@ mod tests {
 
     #[test]
     fn settings_are_shown_as_a_file_that_says_the_same() {
-        let text = "run_dir = 'a \"b\"'\nring_dirs = ['/run/shop', '/run/mill']\n\
+        let text = "run_dir = 'a \"b\"'\nstate_dir = '/var/lib/x'\nring_dirs = ['/run/shop', '/run/mill']\n\
                     log = 'warn'\nmlock = true\n\
                     procfs = '/p'\nsysfs = '/s'\nrootfs = '/r'\n\
                     interval = '15ms'\ndepth = '5400s'\ncpu = 1\npolicy = 'rr:3'\n\

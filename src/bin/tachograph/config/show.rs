@@ -10,11 +10,15 @@ use super::{Depth, LANE, Lane, Settings, ThreadSettings, UnixSettings};
 
 impl Settings {
     pub(crate) fn write_toml(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { run_dir, ring_dirs, log, lanes, mlock, roots, watched, .. } = self;
+        let Self { run_dir, state_dir, ring_dirs, log, lanes, mlock, roots, watched, .. } = self;
         let Self { places, limits, .. } = self;
         match run_dir {
             Some(dir) => writeln!(out, "run_dir = {}", path(dir))?,
             None => writeln!(out, "# run_dir is the first usual place that is on tmpfs")?,
+        }
+        match state_dir {
+            Some(dir) => writeln!(out, "state_dir = {}", path(dir))?,
+            None => writeln!(out, "# state_dir is that of systemd or the usual one")?,
         }
         let ring_dirs: Vec<_> = ring_dirs.iter().map(|dir| path(dir)).collect();
         writeln!(out, "ring_dirs = [{}]", ring_dirs.join(", "))?;
