@@ -96,6 +96,12 @@ fn requests() {
     replay("http_query");
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn principals() {
+    replay("rights");
+}
+
 #[cfg(feature = "daemon")]
 #[test]
 fn configurations() {

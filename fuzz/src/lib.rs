@@ -12,6 +12,8 @@ pub mod http_query;
 pub mod input;
 pub mod memory_dir;
 pub mod proc_parsers;
+#[cfg(feature = "http")]
+pub mod rights;
 pub mod ring_directory;
 pub mod ring_examine;
 pub mod ring_file;
@@ -50,6 +52,8 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("textfile", textfile::run),
     #[cfg(feature = "http")]
     ("http_query", http_query::run),
+    #[cfg(feature = "http")]
+    ("rights", rights::run),
     #[cfg(feature = "daemon")]
     ("config", config::run),
 ];

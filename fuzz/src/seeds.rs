@@ -29,6 +29,7 @@ pub fn of(target: &str, hosts: &Path) -> Vec<(String, Vec<u8>)> {
         "proc_parsers" => texts(hosts),
         "textfile" => expositions(),
         "http_query" => requests(),
+        "rights" => principals(),
         "config" => configurations(),
         _ => Vec::new(),
     }
@@ -178,6 +179,38 @@ fn records() -> Vec<(String, Vec<u8>)> {
 }
 
 /// Files of settings: the defaults, the one that people are shown, and mistakes.
+fn principals() -> Vec<(String, Vec<u8>)> {
+    const USERS: &str = "[[user]]\nid = \"a@pbs\"\n[[token]]\nid = \"a@pbs!t\"\n\
+                         created = \"2026-11-23T00:00:00Z\"\nexpire = \"2027-11-23T00:00:00Z\"\n";
+    let secrets = format!(
+        "[[secret]]\nid = \"a@pbs!t\"\ndigest = \"sha256:{}:{}\"\n",
+        "0".repeat(32),
+        "0".repeat(64)
+    );
+    let acl = |path: &str, id: &str, role: &str| {
+        format!("[[acl]]\npath = \"{path}\"\nid = \"{id}\"\nrole = \"{role}\"\n")
+    };
+    let roles = [
+        acl("/", "a@pbs!t", "Audit"),
+        acl("/datastore/x", "a@pbs", "DatastoreAudit"),
+        acl("/system/status", "anonymous@local", "Audit") + "propagate = false\n",
+        acl("/application/shop", "a@pbs", "NoAccess"),
+    ];
+    let files = |acl: &str| [USERS, &secrets, acl].join("\x1e");
+    [
+        ("pbs", "PBSAPIToken=a@pbs!t:s%25".to_owned()),
+        ("pve", "PVEAPIToken=a@pam!t=s".to_owned()),
+        ("bearer", "Bearer a@pbs!t:s".to_owned()),
+        ("basic", "Basic YUBwYnMhdDpz".to_owned()),
+        ("files", files(&roles.concat())),
+        ("unknown-role", files(&acl("/", "a@pbs", "Root"))),
+        ("unknown-path", files(&acl("/etc", "a@pbs", "Audit"))),
+        ("twice", files(&acl("/", "a@pbs", "Audit").repeat(2))),
+    ]
+    .map(|(name, text)| (name.to_owned(), text.into_bytes()))
+    .into()
+}
+
 fn configurations() -> Vec<(String, Vec<u8>)> {
     let readme = include_str!("../../README.md");
     let example = readme.split("```").find_map(|block| block.strip_prefix("toml\nrun_dir"));

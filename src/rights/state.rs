@@ -99,8 +99,23 @@ impl Access {
     ///
     /// [`AccessError`], with the file and, of what it says, the line.
     pub fn load(dir: &Path) -> Result<Self, AccessError> {
-        let mut this = Self::default();
         let users = FileText::read(dir, USERS_FILE, Readers::Group)?;
+        let secrets = FileText::read(dir, SECRETS_FILE, Readers::Group)?;
+        Self::of(&users, &secrets, &FileText::read(dir, ACL_FILE, Readers::Everybody)?)
+    }
+
+    /// What the texts of the three files say.
+    ///
+    /// # Errors
+    ///
+    /// [`AccessError::Wrong`].
+    pub fn parse(users: &str, secrets: &str, acl: &str) -> Result<Self, AccessError> {
+        let text = |name: &str, text: &str| FileText { path: name.into(), text: text.to_owned() };
+        Self::of(&text(USERS_FILE, users), &text(SECRETS_FILE, secrets), &text(ACL_FILE, acl))
+    }
+
+    fn of(users: &FileText, secrets: &FileText, acl: &FileText) -> Result<Self, AccessError> {
+        let mut this = Self::default();
         let UsersFile { user, token } = users.parsed()?;
         users.check_count(&[user.len(), token.len()])?;
         for (entries, of_tokens) in [(user, false), (token, true)] {
@@ -110,7 +125,6 @@ impl Access {
                     .map_err(|wrong| users.wrong(line, wrong))?;
             }
         }
-        let secrets = FileText::read(dir, SECRETS_FILE, Readers::Group)?;
         let SecretsFile { secret } = secrets.parsed()?;
         secrets.check_count(&[secret.len()])?;
         for entry in secret {
@@ -123,7 +137,6 @@ impl Access {
                 return Err(secrets.wrong(line, format!("{id} has two secrets")));
             }
         }
-        let acl = FileText::read(dir, ACL_FILE, Readers::Everybody)?;
         let AclFile { acl: entries } = acl.parsed()?;
         acl.check_count(&[entries.len()])?;
         let mut places = BTreeSet::new();
