@@ -2,6 +2,7 @@
 //! tree of roles says; and what becomes of those who cannot prove who they are.
 
 use std::fmt::Write as _;
+use std::io::BufRead as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::rc::Rc;
@@ -430,6 +431,30 @@ fn changed_files_are_in_force_and_damaged_ones_are_not() {
     assert!(sees_host(), "what was in force still is");
     house.allow(&[]);
     becomes(false);
+    server.stop();
+}
+
+#[test]
+fn stream_ends_when_its_client_may_not_see_it_any_more() {
+    let house = House::new();
+    let read = ["a@pbs", "a@pbs!s"].map(|id| entry("/system/status", id, Role::Audit, true));
+    house.allow(&read);
+    let server = house.serve();
+    let mut client = server.connect();
+    let secret = house.secret.reveal();
+    client.send(format!(
+        "GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\
+         Authorization: Bearer a@pbs!s:{secret}\r\n\r\n"
+    ));
+    assert!(!client.stream.fill_buf().expect("it begins").is_empty());
+    house.allow(&read[..1]);
+    let reply = client.reply();
+    assert!(reply.text().contains("load1"), "{}", reply.text());
+    assert!(
+        reply.text().ends_with("event: end\ndata: {\"reason\":\"revoked\"}\n\n"),
+        "{}",
+        reply.text()
+    );
     server.stop();
 }
 

@@ -92,7 +92,7 @@ impl Service {
         let version =
             |vitals: &dyn Vitals| vitals.version(wanted.ring.as_ref().map(slice::from_ref));
         let make = || {
-            let Principal { vitals, sight, .. } = asked.principal;
+            let Principal { vitals, sight, .. } = &**asked.principal;
             let version_now = || caught(&self.stock.counters, || version(&**vitals)).flatten();
             let (before, rights) = (version_now(), sight.key());
             let kept = before.and_then(|version| self.stock.kept.find(rights, version, &wanted));
@@ -255,7 +255,9 @@ impl Service {
         let feed = self.begun(asked.formatter, feed)?;
         let mut first = pool.take();
         first.bytes.extend_from_slice(b"retry: 2000\n\n");
-        let stream = Stream::new(feed, &wanted, (pool, counters, &self.watch), seat);
+        let (stock, principal) = (Rc::clone(&self.stock), Rc::clone(asked.principal));
+        let may_go_on = Box::new(move || stock.guard.still_shows(&principal));
+        let stream = Stream::new(feed, &wanted, (pool, counters, &self.watch), seat, may_go_on);
         let body = AnswerBody::streamed(first, stream, Rc::clone(&self.watch));
         Ok(Answer::new(self, StatusCode::OK, Content::Events, body))
     }

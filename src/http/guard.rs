@@ -114,14 +114,22 @@ impl Guard {
                 Some(anonymous).filter(|anonymous| !anonymous.sight.is_nothing())
             }
             (Some(value), None) => {
-                let now_s = (realtime_ns() / 1_000_000_000) as i64;
                 let credentials = Credentials::parse(value.as_bytes()).ok();
-                let proven = credentials.filter(|said| roll.access.proves(said, now_s));
+                let proven = credentials.filter(|said| roll.access.proves(said, now_s()));
                 proven.map(|proven| self.known(&mut roll, &proven.id))
             }
             (Some(_), Some(_)) => None,
         };
         principal.ok_or_else(|| self.failed(peer))
+    }
+
+    /// Whether somebody who was let in may go on to see what they were shown.
+    pub(crate) fn still_shows(&self, principal: &Principal) -> bool {
+        let Some(roll) = &self.access else { return true };
+        let mut roll = roll.borrow_mut();
+        self.refresh(&mut roll);
+        roll.access.is_active(&principal.id, now_s())
+            && *self.known(&mut roll, &principal.id).sight == *principal.sight
     }
 
     fn known(&self, roll: &mut Roll, id: &AuthId) -> Rc<Principal> {
@@ -191,6 +199,11 @@ impl Guard {
         entry.count.set(entry.count.get().saturating_add(1));
         if entry.count.get() > FAILURES_MAX { Denied::TooMany } else { Denied::Unproven }
     }
+}
+
+/// The time in seconds since 1970.
+fn now_s() -> i64 {
+    (realtime_ns() / 1_000_000_000) as i64
 }
 
 /// How long a client waits that is told to come again later.

@@ -166,7 +166,7 @@ type Handler<P> = fn(&Service, &Asked<'_>, P) -> Result<Answer, Refusal>;
 
 /// What a request asks for beside its parameters.
 pub(super) struct Asked<'a> {
-    pub(super) principal: &'a Principal,
+    pub(super) principal: &'a Rc<Principal>,
     pub(super) formatter: Formatter,
     pub(super) headers: &'a HeaderMap,
     /// Whether only the header is wanted.
@@ -258,7 +258,7 @@ impl Service {
             }
         };
         if body.is_end_stream() {
-            let (principal, is_all_in_target) = (&*principal, true);
+            let (principal, is_all_in_target) = (&principal, true);
             let asked =
                 Asked { principal, formatter, headers: &headers, is_head, is_all_in_target };
             let answer = self.answer(&asked, Media::Form, from_query(&head.uri), handler);
@@ -270,7 +270,7 @@ impl Service {
             let max = service.stock.limits().body_bytes_max;
             let bytes = read_body(body, max).await;
             let is_all_in_target = bytes.as_ref().is_ok_and(Vec::is_empty);
-            let principal = &*principal;
+            let principal = &principal;
             let asked =
                 Asked { principal, formatter, headers: &headers, is_head, is_all_in_target };
             let answer = match &bytes {
@@ -375,7 +375,7 @@ impl Service {
         make: impl FnOnce() -> Result<Answer, Refusal>,
     ) -> Result<Answer, Refusal> {
         let counters = &self.stock.counters;
-        let Principal { vitals, sight, .. } = asked.principal;
+        let Principal { vitals, sight, .. } = &**asked.principal;
         // What stands in a body is no part of the name under which a client keeps the answer.
         let version = || caught(counters, || version(&**vitals)).flatten();
         let before = version().filter(|_| asked.is_all_in_target);

@@ -150,6 +150,8 @@ pub(super) struct Stream {
     pub(super) counters: Rc<Counters>,
     pub(super) watch: Rc<Watch>,
     pub(super) _seat: Seat,
+    /// Whether its client may still see what it shows.
+    pub(super) may_go_on: Box<dyn Fn() -> bool>,
     pub(super) timer: Pin<Box<Sleep>>,
     pub(super) said: Instant,
     pub(super) has_ended: bool,
@@ -161,6 +163,7 @@ impl Stream {
         wanted: &StreamParameters,
         (pool, counters, watch): (&Rc<Pool>, &Rc<Counters>, &Rc<Watch>),
         seat: Seat,
+        may_go_on: Box<dyn Fn() -> bool>,
     ) -> Stream {
         let now = Instant::now();
         Stream {
@@ -171,6 +174,7 @@ impl Stream {
             counters: Rc::clone(counters),
             watch: Rc::clone(watch),
             _seat: seat,
+            may_go_on,
             timer: Box::pin(sleep_until(now)),
             said: now,
             has_ended: false,
@@ -188,6 +192,9 @@ impl Stream {
             }
             if self.timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
+            }
+            if !(self.may_go_on)() {
+                return self.end("revoked");
             }
             let mut buffer = self.pool.take();
             let Some(fed) = caught(&self.counters, || self.feed.frame(&mut buffer.bytes)) else {
