@@ -20,8 +20,14 @@ const DESCRIPTORS_KEPT: u64 = 256;
 
 /// Listens, and answers nobody yet, nor anybody who may not read.
 pub(crate) fn bind(settings: &Settings) -> anyhow::Result<Server> {
-    let (files, access) = rights::open(&rights::state_dir(settings.state_dir.as_deref())?)?;
     let mut server = listen(settings)?;
+    let is_local = |place: &Place| match place {
+        Place::Tcp(address) => address.ip().to_canonical().is_loopback(),
+        Place::Unix(_) => true,
+    };
+    let is_local = server.places().iter().all(is_local);
+    let dir = rights::state_dir(settings.state_dir.as_deref())?;
+    let (files, access) = rights::open(&dir, is_local)?;
     server.guard(files, access);
     Ok(server)
 }

@@ -1,8 +1,8 @@
 //! The files of the state directory, changed without a word of what people have written there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -21,8 +21,10 @@ pub(super) struct Editor {
 }
 
 impl Editor {
-    /// Waits until nobody else changes them.
+    /// Waits until nobody else changes them. Makes the directory if there is none.
     pub(super) fn lock(dir: &Path) -> anyhow::Result<Self> {
+        let made = DirBuilder::new().recursive(true).mode(0o750).create(dir);
+        made.with_context(|| format!("cannot make the state directory {}", dir.display()))?;
         let path = dir.join(LOCK_FILE);
         let locking = || format!("cannot lock {}", path.display());
         let mut options = OpenOptions::new();

@@ -5,7 +5,6 @@ mod file;
 mod token;
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -41,24 +40,25 @@ pub(crate) fn state_dir(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
     state.context("there is no home for the state directory: say --state-dir")
 }
 
-/// What the files in `dir` say. At the first start there are none: then whoever says nothing of who they
-/// are may read what this host says of itself, which every program on it can read anyway.
-pub(crate) fn open(dir: &Path) -> anyhow::Result<(AccessFiles, Access)> {
+/// What the files in `dir` say. At the first start there are none: then, if only this machine can reach the
+/// server, whoever says nothing of who they are may read what this host says of itself, which every
+/// program on it can read anyway.
+pub(crate) fn open(dir: &Path, is_local: bool) -> anyhow::Result<(AccessFiles, Access)> {
     if !dir.join(ACL_FILE).exists() {
-        match begin(dir) {
-            Ok(()) => info!("who may read what stands in {} from now on", dir.display()),
-            Err(error) => {
-                warn!("nobody may read anything: {error:#}");
-            }
+        match begin(dir, is_local) {
+            Ok(true) => info!("who may read what stands in {} from now on", dir.display()),
+            Ok(false) => warn!("nobody may read anything before `tachograph acl add` says so"),
+            Err(error) => warn!("nobody may read anything: {error:#}"),
         }
     }
     let found = AccessFiles::open(dir);
     found.with_context(|| format!("who may read what is not known: see {}", dir.display()))
 }
 
-fn begin(dir: &Path) -> anyhow::Result<()> {
-    let made = || format!("the state directory {} cannot be made", dir.display());
-    fs::create_dir_all(dir).with_context(made)?;
+fn begin(dir: &Path, is_local: bool) -> anyhow::Result<bool> {
+    if !is_local {
+        return Ok(false);
+    }
     let editor = file::Editor::lock(dir)?;
     // Another one may have begun meanwhile.
     if !dir.join(ACL_FILE).exists() {
@@ -66,5 +66,26 @@ fn begin(dir: &Path) -> anyhow::Result<()> {
         acl::push(&mut acl, &AclPath::Status, &AuthId::anonymous(), Role::Audit, true);
         acl.save()?;
     }
-    Ok(())
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn nobody_reads_at_first_where_others_than_this_machine_could() {
+        let dir = env::temp_dir().join(format!("tachograph-first-{}", std::process::id()));
+        let sight = |is_local| {
+            let (_, access) = open(&dir, is_local).expect("it can be written");
+            access.sight(&AuthId::anonymous())
+        };
+        assert!(sight(false).is_nothing() && !dir.exists());
+        let local = sight(true);
+        assert!(local.shows_host() && !local.shows_datastore("store1"));
+        assert!(sight(false).shows_host(), "what has been said holds");
+        fs::remove_dir_all(&dir).expect("removed");
+    }
 }

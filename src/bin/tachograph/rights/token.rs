@@ -1,6 +1,5 @@
 //! `tachograph token`: tokens, by which scrapers prove who they are.
 
-use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -42,7 +41,6 @@ fn add(
     if id.owner().is_anonymous() {
         bail!("{} is whoever says nothing of who they are, and has no tokens", id.owner());
     }
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let editor = Editor::lock(dir)?;
     let access = Access::load(dir)?;
     let is_there = |id: &AuthId| access.identities().any(|(known, _)| known == id);
