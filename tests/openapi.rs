@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use tachograph::http::query::{
-    HistoryParameters, ListParameters, NoParameters, Parameters, PullParameters, ScrapeParameters,
-    StreamParameters, WindowParameters,
+    HistoryParameters, ListParameters, NoParameters, Parameters, PermissionsParameters,
+    PullParameters, ScrapeParameters, StreamParameters, WindowParameters,
 };
 use tachograph::http::{Formatter, Route};
 
@@ -30,6 +30,7 @@ fn parameters(route: Route) -> Option<Names> {
         Route::Metrics(_) => names::<PullParameters>(),
         Route::Version(_) | Route::Rings | Route::OpenApi => names::<NoParameters>(),
         Route::Healthz | Route::Readyz => names::<NoParameters>(),
+        Route::Permissions(_) => names::<PermissionsParameters>(),
         Route::Series | Route::Latest => names::<ListParameters>(),
         Route::Scrape => names::<ScrapeParameters>(),
         Route::ScrapeHistory => names::<HistoryParameters>(),
@@ -42,11 +43,13 @@ fn parameters(route: Route) -> Option<Names> {
 }
 
 /// Every route that answers.
-const ROUTES: [Route; 14] = [
+const ROUTES: [Route; 16] = [
     Route::Metrics(Formatter::Json),
     Route::Metrics(Formatter::Extjs),
     Route::Version(Formatter::Json),
     Route::Version(Formatter::Extjs),
+    Route::Permissions(Formatter::Json),
+    Route::Permissions(Formatter::Extjs),
     Route::Rings,
     Route::Series,
     Route::Latest,

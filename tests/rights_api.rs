@@ -435,6 +435,41 @@ fn changed_files_are_in_force_and_damaged_ones_are_not() {
 }
 
 #[test]
+fn permissions_are_told_to_whom_they_concern() {
+    let house = House::new();
+    house.allow(&[
+        entry("/", "a@pbs", Role::Audit, true),
+        entry("/", "a@pbs!s", Role::Audit, false),
+        entry("/datastore/beta", "a@pbs!s", Role::DatastoreAudit, true),
+        entry("/", "b@pbs", Role::Admin, true),
+        entry("/datastore", "b@pbs!s", Role::DatastoreReader, true),
+    ]);
+    let server = house.serve();
+    let ask = |query: &str, id: &str| {
+        let reply = house.get(&server, &format!("/api2/json/access/permissions{query}"), id);
+        (reply.status, reply.text().to_owned())
+    };
+    assert_eq!(
+        ask("", "a@pbs!s"),
+        (
+            200,
+            "{\"data\":{\"/\":{\"Datastore.Audit\":false,\"Sys.Audit\":false},\
+             \"/datastore/beta\":{\"Datastore.Audit\":true}}}"
+                .to_owned()
+        )
+    );
+    assert_eq!(ask("?path=/datastore/beta&auth-id=b@pbs!s", "a@pbs!s").1, "{\"data\":{}}");
+    assert_eq!(
+        ask("?path=%2Fdatastore", "b@pbs!s"),
+        (200, "{\"data\":{\"/datastore\":{\"Datastore.Audit\":true}}}".to_owned())
+    );
+    assert_eq!(ask("?auth-id=a@pbs", "b@pbs!s").0, 403, "it may not read everything");
+    assert_eq!(ask("?auth-id=a", "a@pbs!s").0, 400);
+    assert_eq!(ask("?path=/etc", "a@pbs!s").0, 400);
+    server.stop();
+}
+
+#[test]
 fn stream_ends_when_its_client_may_not_see_it_any_more() {
     let house = House::new();
     let read = ["a@pbs", "a@pbs!s"].map(|id| entry("/system/status", id, Role::Audit, true));

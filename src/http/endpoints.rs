@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::slice;
 
 use hyper::StatusCode;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::accept;
 use super::answer::Answer;
@@ -19,7 +19,7 @@ use super::listing::Listing;
 use super::own::Own;
 use super::query::{
     HistoryParameters, ListParameters, NoParameters, ParameterError, ParameterErrors,
-    PullParameters, ScrapeParameters, StreamParameters, WindowParameters,
+    PermissionsParameters, PullParameters, ScrapeParameters, StreamParameters, WindowParameters,
 };
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
 use super::service::{Asked, Service, Stock};
@@ -27,6 +27,7 @@ use super::stream::{Seat, Stream};
 use super::vitals::{Part, Pull, Vitals, VitalsError};
 use crate::encode::prometheus::Exposition;
 use crate::encode::{EventId, Start};
+use crate::rights::{AclPath, Permissions};
 use crate::ring::realtime_ns;
 
 /// The data of a `version` answer. Clients read `version` as MAJOR.MINOR and `release` as the rest.
@@ -68,6 +69,38 @@ impl Service {
         let envelope = (formatter.points_opening(), formatter.points_closing());
         let content = Content::of(formatter);
         self.pulled((asked, content), envelope, |vitals| vitals.pull(history, start_time))
+    }
+
+    /// What somebody may do: whoever asks, a token of theirs, or, for those who may read everything,
+    /// anybody.
+    pub(super) fn permissions(
+        &self,
+        asked: &Asked<'_>,
+        wanted: PermissionsParameters,
+    ) -> Result<Answer, Refusal> {
+        let (guard, own) = (&self.stock.guard, &asked.principal.id);
+        let id = wanted.auth_id.unwrap_or_else(|| own.clone());
+        let may_audit = || {
+            let own = guard.permissions(own);
+            own.iter().any(|(path, may)| *path == AclPath::Root && may.here.sys_audit)
+        };
+        if id != *own && id.owner() != *own && !may_audit() {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "permission check failed"));
+        }
+        let mut all = Map::new();
+        let is_wanted = |path: &AclPath| wanted.path.as_ref().is_none_or(|wanted| wanted == path);
+        for (path, Permissions { here, below }) in guard.permissions(&id) {
+            let propagates = |name: &str| below.names().any(|below| below == name);
+            let here = here.names().map(|name| (name.to_owned(), propagates(name).into()));
+            if is_wanted(&path) {
+                all.insert(path.to_string(), Value::Object(here.collect()));
+            }
+        }
+        let mut buffer = self.stock.pool.take();
+        // Writing to a Vec does not fail.
+        let (opening, closing) = (asked.formatter.opening(), asked.formatter.closing());
+        let _ = write!(buffer.bytes, "{opening}{}{closing}", Value::Object(all));
+        Ok(Answer::whole(self, StatusCode::OK, Content::Formatter, buffer))
     }
 
     pub(super) fn scrape(

@@ -13,7 +13,7 @@ use super::limits::{
 };
 use super::socket::{Neighbour, Peer};
 use super::vitals::Vitals;
-use crate::rights::{Access, AccessFiles, AuthId, Credentials, Sight};
+use crate::rights::{Access, AccessFiles, AclPath, AuthId, Credentials, Permissions, Sight};
 use crate::ring::realtime_ns;
 
 /// Somebody whose requests are answered.
@@ -130,6 +130,11 @@ impl Guard {
         self.refresh(&mut roll);
         roll.access.is_active(&principal.id, now_s())
             && *self.known(&mut roll, &principal.id).sight == *principal.sight
+    }
+
+    /// Where somebody may do something, and what. Nothing is said where everybody sees everything.
+    pub(crate) fn permissions(&self, id: &AuthId) -> Vec<(AclPath, Permissions)> {
+        self.access.as_ref().map(|roll| roll.borrow().access.permissions(id)).unwrap_or_default()
     }
 
     fn known(&self, roll: &mut Roll, id: &AuthId) -> Rc<Principal> {

@@ -12,6 +12,8 @@ pub enum Route {
     Metrics(Formatter),
     /// `/api2/{formatter}/version`
     Version(Formatter),
+    /// `/api2/{formatter}/access/permissions`
+    Permissions(Formatter),
     /// `/api/v1/rings`
     Rings,
     /// `/api/v1/series`
@@ -80,6 +82,7 @@ impl Route {
             ["api2", name, ref rest @ ..] => match (Formatter::named(name), rest) {
                 (Some(formatter), ["status", "metrics"]) => Route::Metrics(formatter),
                 (Some(formatter), ["version"]) => Route::Version(formatter),
+                (Some(formatter), ["access", "permissions"]) => Route::Permissions(formatter),
                 (Some(formatter), _) => Route::UnknownApi(formatter),
                 (None, _) => Route::UnknownFormatter,
             },
@@ -104,6 +107,7 @@ impl Route {
         match self {
             Route::Metrics(formatter)
             | Route::Version(formatter)
+            | Route::Permissions(formatter)
             | Route::UnknownApi(formatter) => Some(formatter),
             Route::Rings
             | Route::Series
@@ -131,6 +135,7 @@ mod tests {
             ("/api2/json/status/metrics/", Route::Metrics(Json)),
             ("//api2//json/status///metrics", Route::Metrics(Json)),
             ("/api2/extjs/version", Route::Version(Extjs)),
+            ("/api2/json/access/permissions", Route::Permissions(Json)),
             ("/healthz", Route::Healthz),
             ("/readyz/", Route::Readyz),
             ("/api/v1/rings", Route::Rings),

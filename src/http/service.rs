@@ -132,6 +132,9 @@ impl Service {
             Route::Version(formatter) => {
                 return self.with_parameters(formatter, head, body, Service::version);
             }
+            Route::Permissions(formatter) => {
+                return self.with_parameters(formatter, head, body, Service::permissions);
+            }
             Route::Scrape => {
                 return self.with_parameters(Formatter::Plain, head, body, Service::scrape);
             }

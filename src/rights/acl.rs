@@ -49,6 +49,15 @@ impl Privileges {
     }
 }
 
+/// What somebody may do at a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// There.
+    pub here: Privileges,
+    /// Below it, where nothing else is said.
+    pub below: Privileges,
+}
+
 /// A set of privileges with a name. Those of the original that have neither privilege are not here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -152,6 +161,10 @@ pub enum AclPath {
 }
 
 impl AclPath {
+    /// Those that are there whatever is recorded.
+    pub(super) const TOP: [Self; 5] =
+        [Self::Root, Self::System, Self::Status, Self::Datastores, Self::Applications];
+
     /// The place above; none above the root.
     fn parent(&self) -> Option<Self> {
         match self {
@@ -253,15 +266,22 @@ impl Acl {
     /// What `id` may do at `path`; of a token, what its owner may do there as well.
     #[must_use]
     pub fn privileges(&self, id: &AuthId, path: &AclPath) -> Privileges {
-        let own = self.own_privileges(id, path);
+        self.permissions(id, path).here
+    }
+
+    /// The same, and what of it holds below the path too.
+    #[must_use]
+    pub fn permissions(&self, id: &AuthId, path: &AclPath) -> Permissions {
+        let own = self.own_permissions(id, path);
         if !id.is_token() {
             return own;
         }
-        own.and(self.own_privileges(&id.owner(), path))
+        let owner = self.own_permissions(&id.owner(), path);
+        Permissions { here: own.here.and(owner.here), below: own.below.and(owner.below) }
     }
 
     /// What its own roles say.
-    fn own_privileges(&self, id: &AuthId, path: &AclPath) -> Privileges {
+    fn own_permissions(&self, id: &AuthId, path: &AclPath) -> Permissions {
         // The lowest level that has a role is the one that counts.
         let mut level = Some(path.clone());
         while let Some(at) = level {
@@ -269,18 +289,21 @@ impl Acl {
             let parent = at.parent();
             let roles = self.by_place.get(&(id.clone(), at)).into_iter().flatten();
             let mut found = None;
-            for (role, _) in roles.filter(|(_, propagate)| is_path || *propagate) {
+            for (role, propagate) in roles.filter(|(_, propagate)| is_path || *propagate) {
                 if *role == Role::NoAccess {
-                    return Privileges::default();
+                    return Permissions::default();
                 }
-                found = Some(role.privileges().or(found.unwrap_or_default()));
+                let Permissions { here, below } = found.unwrap_or_default();
+                let privileges = role.privileges();
+                let below = if *propagate { below.or(privileges) } else { below };
+                found = Some(Permissions { here: here.or(privileges), below });
             }
             if let Some(found) = found {
                 return found;
             }
             level = parent;
         }
-        Privileges::default()
+        Permissions::default()
     }
 
     /// The names of the datastores, or of the applications, of which something is said for `id` or its
@@ -364,6 +387,10 @@ mod tests {
         ]);
         assert_eq!(may(&acl, "a@pbs", "/system"), BOTH);
         assert_eq!(may(&acl, "a@pbs", "/system/status"), STORES, "one of them stays there");
+        let Permissions { here, below } =
+            acl.permissions(&"a@pbs".parse().expect("an id"), &AclPath::System);
+        assert!(here.names().eq(["Datastore.Audit", "Sys.Audit"]));
+        assert!(below.names().eq(["Datastore.Audit"]));
     }
 
     #[test]

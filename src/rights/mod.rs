@@ -15,7 +15,7 @@ mod secret;
 mod sight;
 mod state;
 
-pub use acl::{Acl, AclEntry, AclPath, Privileges, Role, UnknownPath, UnknownRole};
+pub use acl::{Acl, AclEntry, AclPath, Permissions, Privileges, Role, UnknownPath, UnknownRole};
 pub use credentials::{CREDENTIALS_BYTES_MAX, Credentials, CredentialsError};
 pub use id::{ANONYMOUS, AuthId, ID_BYTES_MAX, IdError};
 pub use secret::{NoDigest, Secret, SecretDigest};

@@ -42,7 +42,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::acl::{Acl, AclEntry, AclPath, Privileges, Role};
+use super::acl::{Acl, AclEntry, AclPath, Permissions, Privileges, Role};
 use super::credentials::Credentials;
 use super::id::AuthId;
 use super::secret::SecretDigest;
@@ -206,6 +206,18 @@ impl Access {
     #[must_use]
     pub fn privileges(&self, id: &AuthId, path: &AclPath) -> Privileges {
         self.acl.privileges(id, path)
+    }
+
+    /// Where `id` may do something, and what.
+    #[must_use]
+    pub fn permissions(&self, id: &AuthId) -> Vec<(AclPath, Permissions)> {
+        let mut paths = self.acl.named(id);
+        paths.extend(AclPath::TOP);
+        let permissions = |path: AclPath| {
+            let permissions = self.acl.permissions(id, &path);
+            (permissions != Permissions::default()).then_some((path, permissions))
+        };
+        paths.into_iter().filter_map(permissions).collect()
     }
 
     /// What `id` may see.

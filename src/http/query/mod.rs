@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::limits::CHOICES_MAX;
 use crate::encode::prometheus::UnknownCollector;
+use crate::rights::{AclPath, AuthId};
 
 pub use scrape::{HistoryParameters, ScrapeParameters};
 pub use stream::StreamParameters;
@@ -57,6 +58,30 @@ impl Parameters for PullParameters {
         match index {
             0 => self.history = boolean(value)?,
             _ => self.start_time = value.parse().map_err(ParameterError::NotInteger)?,
+        }
+        Ok(())
+    }
+}
+
+/// The parameters of `access/permissions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PermissionsParameters {
+    /// Whose; those of whoever asks, if there is none.
+    pub auth_id: Option<AuthId>,
+    /// Where; everywhere, if there is none.
+    pub path: Option<AclPath>,
+}
+
+impl Parameters for PermissionsParameters {
+    const NAMES: &'static [&'static str] = &["auth-id", "path"];
+
+    fn set(&mut self, index: usize, value: &str) -> Result<(), ParameterError> {
+        fn unfit(error: impl fmt::Display) -> ParameterError {
+            ParameterError::Unfit(error.to_string())
+        }
+        match index {
+            0 => self.auth_id = Some(value.parse().map_err(unfit)?),
+            _ => self.path = Some(value.parse().map_err(unfit)?),
         }
         Ok(())
     }
