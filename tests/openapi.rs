@@ -28,7 +28,9 @@ fn names<P: Parameters>() -> Names {
 fn parameters(route: Route) -> Option<Names> {
     Some(match route {
         Route::Metrics(_) => names::<PullParameters>(),
-        Route::Version(_) | Route::Rings | Route::OpenApi => names::<NoParameters>(),
+        Route::Version(_) | Route::Usage(_) | Route::Rings | Route::OpenApi => {
+            names::<NoParameters>()
+        }
         Route::Healthz | Route::Readyz => names::<NoParameters>(),
         Route::Permissions(_) => names::<PermissionsParameters>(),
         Route::Series | Route::Latest => names::<ListParameters>(),
@@ -43,11 +45,13 @@ fn parameters(route: Route) -> Option<Names> {
 }
 
 /// Every route that answers.
-const ROUTES: [Route; 16] = [
+const ROUTES: [Route; 18] = [
     Route::Metrics(Formatter::Json),
     Route::Metrics(Formatter::Extjs),
     Route::Version(Formatter::Json),
     Route::Version(Formatter::Extjs),
+    Route::Usage(Formatter::Json),
+    Route::Usage(Formatter::Extjs),
     Route::Permissions(Formatter::Json),
     Route::Permissions(Formatter::Extjs),
     Route::Rings,

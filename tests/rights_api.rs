@@ -71,9 +71,11 @@ const PATHS: [&str; 9] = [
 ];
 
 /// Doors, and which rings they show.
-const DOORS: [(&str, &[&str]); 14] = [
+const DOORS: [(&str, &[&str]); 16] = [
     ("/api2/json/status/metrics", &["stores"]),
     ("/api2/extjs/status/metrics?history=1", &["stores"]),
+    ("/api2/json/status/datastore-usage", &["only stores"]),
+    ("/api2/extjs/status/datastore-usage", &["only stores"]),
     ("/metrics", &["host"]),
     ("/metrics?ring=shop", &["shop"]),
     ("/metrics/history?since_seq=0", &["host"]),
@@ -264,6 +266,7 @@ fn check_doors(house: &House, server: &Running, entries: &[AclEntry], id: &str) 
         };
         let of_door = |shown: &&Shown| match rings {
             ["stores"] => shown.ring == "host",
+            ["only stores"] => shown.is_store,
             rings => rings.contains(&shown.ring),
         };
         let named = door.contains("ring=").then(|| rings[0]);

@@ -220,6 +220,10 @@ impl Service {
         Ok(answer)
     }
 
+    pub(super) fn usage(&self, asked: &Asked<'_>, _: NoParameters) -> Result<Answer, Refusal> {
+        self.list(asked, Listing::Usage)
+    }
+
     pub(super) fn rings(&self, asked: &Asked<'_>, _: NoParameters) -> Result<Answer, Refusal> {
         self.list(asked, Listing::Rings)
     }

@@ -22,6 +22,8 @@ pub enum Listing {
     Series(ListParameters),
     /// The newest record of rings.
     Latest(ListParameters),
+    /// How full the datastores of the host are.
+    Usage,
 }
 
 /// A ring that is listed.

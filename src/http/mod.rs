@@ -102,6 +102,7 @@ mod service;
 mod socket;
 mod stream;
 mod tag;
+mod usage;
 mod vitals;
 mod watch;
 mod window;

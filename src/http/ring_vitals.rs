@@ -10,9 +10,10 @@ use super::query::{ListParameters, StreamParameters, WindowParameters};
 use super::ring_pull::RingPull;
 use super::rings::Rings;
 use super::scrapes::{HistoryStart, ScrapeWanted, Scraped, Scrapes};
-use super::seen::Seen;
+use super::seen::{Seen, SeenRing};
 use super::stream::{Feed, LiveFeed};
 use super::tag::Version;
+use super::usage::UsagePull;
 use super::vitals::{Freshness, Part, Pull, Vitals, VitalsError};
 use super::window::{self, RING_DEFAULT, WindowError};
 use crate::rights::Sight;
@@ -72,6 +73,15 @@ impl RingVitals {
             let Listed { ring, .. } = listed.first().ok_or(VitalsError::Absent)?;
             return f(ring, &self.seen.ring(name, ring).scrapes);
         }
+        self.with_main(|ring, seen| f(ring, &seen.scrapes))
+    }
+
+    /// Runs `f` on the ring of the host, or whatever is in its place.
+    fn with_main<T>(
+        &self,
+        f: impl FnOnce(&Ring<ReadMap>, &SeenRing) -> Result<T, VitalsError>,
+    ) -> Result<T, VitalsError> {
+        let main = &*self.main;
         let mut reader = main.reader.borrow_mut();
         match main.follow(&mut reader) {
             Ok(()) => {}
@@ -79,7 +89,7 @@ impl RingVitals {
             Err(error) => return Err(VitalsError::Unreadable(Box::new(error))),
         }
         let ring = reader.as_ref().ok_or(VitalsError::Absent)?.ring();
-        f(ring, &self.seen.ring(&main.name, ring).scrapes)
+        f(ring, &self.seen.ring(&main.name, ring))
     }
 
     /// The same ring, with `rings` for the native API. Those say nothing in any other.
@@ -114,18 +124,16 @@ impl Vitals for RingVitals {
     }
 
     fn pull(&self, history: bool, start: i64) -> Result<Box<dyn Pull>, VitalsError> {
-        let main = &*self.main;
-        let mut reader = main.reader.borrow_mut();
-        match main.follow(&mut reader) {
-            Ok(()) => {}
-            // Nothing has been recorded, which is an answer and no failure.
-            Err(OpenError::Missing(_)) if reader.is_none() => return Ok(Box::new(Nothing)),
-            Err(error) => return Err(VitalsError::Unreadable(Box::new(error))),
-        }
-        let Some(reader) = &*reader else { return Err(VitalsError::Absent) };
         let now = Duration::from_nanos(realtime_ns());
-        let answers = &self.seen.ring(&main.name, reader.ring()).answers;
-        Ok(Box::new(RingPull::begin(reader.ring(), answers, history, start, now)))
+        let pulled = self.with_main(|ring, seen| {
+            let pull = RingPull::begin(ring, &seen.answers, history, start, now);
+            Ok(Box::new(pull) as Box<dyn Pull>)
+        });
+        match pulled {
+            // Nothing has been recorded, which is an answer and no failure.
+            Err(VitalsError::Absent) => Ok(Box::new(Nothing)),
+            pulled => pulled,
+        }
     }
 
     fn scrape(&self, wanted: &ScrapeWanted) -> Result<Scraped, VitalsError> {
@@ -179,14 +187,17 @@ impl Vitals for RingVitals {
     }
 
     fn list(&self, listing: Listing) -> Result<Box<dyn Pull>, VitalsError> {
-        let rings = self.rings.as_ref().ok_or(VitalsError::Absent)?;
+        let rings = || self.rings.as_ref().ok_or(VitalsError::Absent);
         let listed = |wanted: &ListParameters| {
-            rings.listed(&wanted.rings, &self.seen).map_err(VitalsError::UnknownRing)
+            rings()?.listed(&wanted.rings, &self.seen).map_err(VitalsError::UnknownRing)
         };
         Ok(match listing {
-            Listing::Rings => Box::new(RingsPull::of(rings.lines(&self.seen))),
+            Listing::Rings => Box::new(RingsPull::of(rings()?.lines(&self.seen))),
             Listing::Series(wanted) => Box::new(SeriesPull::of(listed(&wanted)?, wanted)),
             Listing::Latest(wanted) => Box::new(LatestPull::of(listed(&wanted)?, wanted)),
+            Listing::Usage => {
+                Box::new(self.with_main(|ring, seen| Ok(UsagePull::of(ring, &seen.objects)))?)
+            }
         })
     }
 

@@ -12,6 +12,8 @@ pub enum Route {
     Metrics(Formatter),
     /// `/api2/{formatter}/version`
     Version(Formatter),
+    /// `/api2/{formatter}/status/datastore-usage`
+    Usage(Formatter),
     /// `/api2/{formatter}/access/permissions`
     Permissions(Formatter),
     /// `/api/v1/rings`
@@ -82,6 +84,7 @@ impl Route {
             ["api2", name, ref rest @ ..] => match (Formatter::named(name), rest) {
                 (Some(formatter), ["status", "metrics"]) => Route::Metrics(formatter),
                 (Some(formatter), ["version"]) => Route::Version(formatter),
+                (Some(formatter), ["status", "datastore-usage"]) => Route::Usage(formatter),
                 (Some(formatter), ["access", "permissions"]) => Route::Permissions(formatter),
                 (Some(formatter), _) => Route::UnknownApi(formatter),
                 (None, _) => Route::UnknownFormatter,
@@ -107,6 +110,7 @@ impl Route {
         match self {
             Route::Metrics(formatter)
             | Route::Version(formatter)
+            | Route::Usage(formatter)
             | Route::Permissions(formatter)
             | Route::UnknownApi(formatter) => Some(formatter),
             Route::Rings
@@ -135,6 +139,7 @@ mod tests {
             ("/api2/json/status/metrics/", Route::Metrics(Json)),
             ("//api2//json/status///metrics", Route::Metrics(Json)),
             ("/api2/extjs/version", Route::Version(Extjs)),
+            ("/api2/extjs/status/datastore-usage", Route::Usage(Extjs)),
             ("/api2/json/access/permissions", Route::Permissions(Json)),
             ("/healthz", Route::Healthz),
             ("/readyz/", Route::Readyz),

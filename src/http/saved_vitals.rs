@@ -15,6 +15,7 @@ use super::scrapes::{HistoryStart, ScrapeWanted, Scraped};
 use super::seen::{Seen, SeenRing};
 use super::stream::{Feed, SavedFeed};
 use super::tag::Version;
+use super::usage::UsagePull;
 use super::vitals::{Freshness, Pull, Vitals, VitalsError};
 use super::window;
 use crate::encode::{Frames, LatestPlan, RingLine, Start, living};
@@ -168,6 +169,7 @@ impl Vitals for SavedVitals {
                 let lines = is_seen.then(|| self.line()).into_iter().collect();
                 Box::new(RingsPull::of((lines, Vec::new(), 0)))
             }
+            Listing::Usage => Box::new(UsagePull::of(&self.ring, &self.seen().objects)),
             Listing::Series(wanted) => {
                 Box::new(SeriesPull::of(self.listed(&wanted.rings)?, wanted))
             }

@@ -132,6 +132,9 @@ impl Service {
             Route::Version(formatter) => {
                 return self.with_parameters(formatter, head, body, Service::version);
             }
+            Route::Usage(formatter) => {
+                return self.with_parameters(formatter, head, body, Service::usage);
+            }
             Route::Permissions(formatter) => {
                 return self.with_parameters(formatter, head, body, Service::permissions);
             }
