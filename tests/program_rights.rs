@@ -1,7 +1,9 @@
 //! `tachograph token` and `tachograph acl`, and a server that knows of them.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 
 #[path = "support/program.rs"]
 mod program;
@@ -151,6 +153,39 @@ fn what_makes_no_sense_is_refused() {
     done(&place, "acl add / bob@pam Audit");
     refused(&place, "acl add / bob@pam Audit", "already");
     done(&place, "acl remove / bob@pam");
+}
+
+#[test]
+fn user_of_the_machine_is_known_by_a_socket_in_the_file_system() {
+    let place = fresh();
+    let store = place.path().join("store");
+    fs::create_dir(&store).expect("a directory");
+    let socket = place.path().join("s");
+    let uid = rustix::process::geteuid().as_raw();
+    token(&place, "me@pam!unused");
+    let users = place.state_dir().join("users.toml");
+    let text = fs::read_to_string(&users).expect("it is there");
+    let known = text.replacen("id = \"me@pam\"\n", &format!("id = \"me@pam\"\nuid = {uid}\n"), 1);
+    assert_ne!(text, known);
+    fs::write(&users, known).expect("written");
+    done(&place, "acl add /datastore me@pam DatastoreAudit");
+    let words = format!(
+        "run --listen 127.0.0.1:0 --listen unix:{} --datastore vault={}",
+        socket.display(),
+        store.display()
+    );
+    let mut program = place.start(&words);
+    let ask = || {
+        let mut stream = UnixStream::connect(&socket).ok()?;
+        stream.write_all(b"GET /api2/json/status/metrics HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.contains("vault").then_some(answer)
+    };
+    let answer = eventually("the store", ask);
+    assert!(!answer.contains("\"id\":\"host\""), "{answer}");
+    let others = get(&mut program, "/api2/json/status/metrics", "");
+    assert!(!others.text().contains("vault"), "{others:?}");
 }
 
 #[test]

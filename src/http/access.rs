@@ -102,7 +102,7 @@ mod tests {
             .header("User-Agent", HeaderValue::from_bytes(b"a\xff\"\tb").expect("allowed"))
             .header("Authorization", "Bearer secret")
             .body(());
-        let mut entry = Entry::of(&request.expect("allowed"), Peer::Unix);
+        let mut entry = Entry::of(&request.expect("allowed"), Peer::Unix(None));
         let line = entry.to_string();
         assert!(line.starts_with(r#"unix "GET /a?b=%0a&token=\'x\'" - 0 bytes in "#), "{line}");
         assert!(line.ends_with(r#" us "a\xff\"\tb""#), "{line}");
@@ -116,7 +116,7 @@ mod tests {
         );
         assert!(!line.contains("secret"), "{line}");
         let long = Request::get("/x".repeat(5000)).header("User-Agent", "y".repeat(5000)).body(());
-        let line = Entry::of(&long.expect("allowed"), Peer::Unix).to_string();
+        let line = Entry::of(&long.expect("allowed"), Peer::Unix(None)).to_string();
         assert!(line.len() < URI_BYTES_MAX + AGENT_BYTES_MAX + 100, "{}", line.len());
     }
 }

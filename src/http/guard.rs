@@ -98,7 +98,8 @@ impl Guard {
 
     /// Who sends a request.
     ///
-    /// Whoever says nothing of who they are is somebody, too, if anything is shown to them.
+    /// Whoever says nothing of who they are may be known as a user of the machine. If not, they are
+    /// somebody, too, if anything is shown to them.
     pub(crate) fn principal(
         &self,
         headers: &HeaderMap,
@@ -110,8 +111,11 @@ impl Guard {
         let mut said = headers.get_all(header::AUTHORIZATION).iter();
         let principal = match (said.next(), said.next()) {
             (None, _) => {
-                let anonymous = self.known(&mut roll, &AuthId::anonymous());
-                Some(anonymous).filter(|anonymous| !anonymous.sight.is_nothing())
+                let uid = if let Peer::Unix(uid) = peer { uid } else { None };
+                let user = uid.and_then(|uid| roll.access.of_uid(uid, now_s()).cloned());
+                let is_user = user.is_some();
+                let somebody = self.known(&mut roll, &user.unwrap_or_else(AuthId::anonymous));
+                Some(somebody).filter(|somebody| is_user || !somebody.sight.is_nothing())
             }
             (Some(value), None) => {
                 let credentials = Credentials::parse(value.as_bytes()).ok();

@@ -189,7 +189,11 @@ impl Admission {
                 let (socket, address) = listener.accept().await?;
                 (Socket::Tcp(socket), Peer::Tcp(address))
             }
-            Admitting::Unix(listener) => (Socket::Unix(listener.accept().await?.0), Peer::Unix),
+            Admitting::Unix(listener) => {
+                let (socket, _) = listener.accept().await?;
+                let user = socket.peer_cred().ok().map(|peer| peer.uid());
+                (Socket::Unix(socket), Peer::Unix(user))
+            }
         })
     }
 }

@@ -611,7 +611,7 @@ mod tests {
     #[test]
     fn the_place_of_a_guest_who_left_is_used_again() {
         let house = house(&Settings::default());
-        let enter = || house.enter(Peer::Unix).unwrap_or_else(|_| panic!("there is room"));
+        let enter = || house.enter(Peer::Unix(None)).unwrap_or_else(|_| panic!("there is room"));
         let (first, second) = (enter(), enter());
         drop(first);
         let third = enter();
@@ -666,7 +666,7 @@ mod tests {
         }
         assert_eq!((local.len(), house.open.get()), (2, 5));
         assert_eq!(enter("192.0.2.3:1").err(), Some(connection::FULL));
-        assert_eq!(house.enter(Peer::Unix).err(), Some(connection::FULL));
+        assert_eq!(house.enter(Peer::Unix(None)).err(), Some(connection::FULL));
         let counters = &house.stock.counters;
         assert_eq!(counters.connections_refused_per_address.get(), 2);
         assert_eq!(counters.connections_refused.get(), 3);

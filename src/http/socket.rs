@@ -105,8 +105,8 @@ impl AsyncWrite for Socket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     Tcp(SocketAddr),
-    /// Somebody on this machine, by a socket in the file system.
-    Unix,
+    /// Somebody on this machine, by a socket in the file system: the user, if the kernel tells.
+    Unix(Option<u32>),
 }
 
 impl Peer {
@@ -114,13 +114,13 @@ impl Peer {
     pub(crate) fn is_local(self) -> bool {
         match self {
             Peer::Tcp(address) => address.ip().to_canonical().is_loopback(),
-            Peer::Unix => true,
+            Peer::Unix(_) => true,
         }
     }
 
     /// Whether it came by a name that somebody else may have led to this machine.
     pub(crate) fn came_by_name(self) -> bool {
-        self != Peer::Unix
+        !matches!(self, Peer::Unix(_))
     }
 }
 
@@ -128,7 +128,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Peer::Tcp(address) => write!(f, "{address}"),
-            Peer::Unix => f.write_str("unix"),
+            Peer::Unix(_) => f.write_str("unix"),
         }
     }
 }
@@ -169,7 +169,7 @@ mod tests {
         for local in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
             assert_eq!(of(local), None, "{local}");
         }
-        assert_eq!(Neighbour::of(Peer::Unix), None);
+        assert_eq!(Neighbour::of(Peer::Unix(None)), None);
         assert_eq!(of("192.0.2.1:1"), of("192.0.2.1:2"));
         assert_eq!(of("192.0.2.1:1"), of("[::ffff:192.0.2.1]:1"));
         assert_ne!(of("192.0.2.1:1"), of("192.0.2.2:1"));

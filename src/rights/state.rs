@@ -6,6 +6,7 @@
 //! # users.toml: who there is. Without `expire`, for ever.
 //! [[user]]
 //! id = "alice@pbs"
+//! uid = 1000  # by sockets in the file system, this user of the machine is her
 //! comment = "on call"
 //!
 //! [[token]]
@@ -87,6 +88,8 @@ impl Identity {
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     identities: BTreeMap<AuthId, Identity>,
+    /// Users of the machine.
+    by_uid: BTreeMap<u32, AuthId>,
     secrets: BTreeMap<AuthId, SecretDigest>,
     acl: Acl,
     entries: Vec<AclEntry>,
@@ -154,7 +157,7 @@ impl Access {
     }
 
     fn add_identity(&mut self, entry: IdentityEntry, is_token: bool) -> Result<(), String> {
-        let IdentityEntry { id: Parsed(id), enable, created, expire, comment } = entry;
+        let IdentityEntry { id: Parsed(id), enable, uid, created, expire, comment } = entry;
         if id.is_anonymous() {
             return Err(format!("{id} is whoever says nothing of who they are"));
         }
@@ -164,6 +167,14 @@ impl Access {
         }
         if is_token && !self.identities.contains_key(&id.owner()) {
             return Err(format!("there is no user {}", id.owner()));
+        }
+        if let Some(uid) = uid {
+            if is_token {
+                return Err(format!("{id} is a token, and no user of this machine"));
+            }
+            if let Some(other) = self.by_uid.insert(uid, id.clone()) {
+                return Err(format!("{other} is the user {uid} already"));
+            }
         }
         let [created_s, expire_s] = [created, expire].map(|time| time.map(|Parsed(Moment(s))| s));
         let identity = Identity { enable, created_s, expire_s, comment };
@@ -200,6 +211,12 @@ impl Access {
         let is_right = kept.is_of(secret);
         let is_active = self.is_active(id, now_s);
         is_right & is_active & id.is_token()
+    }
+
+    /// Who a user of the machine is, if that may be used now.
+    #[must_use]
+    pub fn of_uid(&self, uid: u32, now_s: i64) -> Option<&AuthId> {
+        self.by_uid.get(&uid).filter(|id| self.is_active(id, now_s))
     }
 
     /// What `id` may do at `path`.
@@ -357,6 +374,7 @@ struct IdentityEntry {
     id: Parsed<AuthId>,
     #[serde(default = "yes")]
     enable: bool,
+    uid: Option<u32>,
     created: Option<Parsed<Moment>>,
     expire: Option<Parsed<Moment>>,
     #[serde(default)]
@@ -590,6 +608,11 @@ id = "b@pbs!t"
             (USERS_FILE, "[[user]]\nid = \"a@pbs\"\nexpire = \"soon\"", "users.toml:3: "),
             (USERS_FILE, "[[user]]\nid = \"a@pbs\"\nenable = \"no\"", "users.toml:3: invalid type"),
             (USERS_FILE, "[[user]]\n\nid = ", "users.toml:3: "),
+            (
+                USERS_FILE,
+                "[[user]]\nid = \"a@pbs\"\nuid = 7\n[[user]]\nid = \"b@pbs\"\nuid = 7",
+                "users.toml:4: a@pbs is the user 7 already",
+            ),
             (SECRETS_FILE, &secret("a@pbs!x"), "secrets.toml:1: there is no token a@pbs!x"),
             (SECRETS_FILE, &secret("a@pbs"), "secrets.toml:1: there is no token a@pbs"),
             (SECRETS_FILE, &two_secrets, "secrets.toml:4: a@pbs!t has two secrets"),
