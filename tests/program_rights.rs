@@ -155,6 +155,19 @@ fn what_makes_no_sense_is_refused() {
     done(&place, "acl remove / bob@pam");
 }
 
+/// As in a container whose user has no home.
+#[test]
+fn where_nothing_can_be_kept_the_host_is_read_all_the_same() {
+    let place = fresh();
+    let mut command = place.command("run --listen 127.0.0.1:0");
+    let mut program = Program::start(command.env("STATE_DIRECTORY", "/proc/none"));
+    eventually("the newest record", || {
+        let reply = get(&mut program, "/metrics", "");
+        reply.text().contains("node_load1 ").then_some(())
+    });
+    assert!(program.err().contains("who may read what is not kept: "), "{}", program.err());
+}
+
 #[test]
 fn user_of_the_machine_is_known_by_a_socket_in_the_file_system() {
     let place = fresh();

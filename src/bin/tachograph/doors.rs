@@ -26,7 +26,7 @@ pub(crate) fn bind(settings: &Settings) -> anyhow::Result<Server> {
         Place::Unix(_) => true,
     };
     let is_local = server.places().iter().all(is_local);
-    let dir = rights::state_dir(settings.state_dir.as_deref())?;
+    let dir = rights::state_dir(settings.state_dir.as_deref());
     let (files, access) = rights::open(&dir, is_local)?;
     server.guard(files, access);
     Ok(server)

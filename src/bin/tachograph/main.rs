@@ -72,11 +72,11 @@ fn run(common: &cli::Common, command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(flags) => export::export(common, &flags).map(done),
         Command::Inspect(flags) => inspect::inspect(common, &flags),
         Command::Token(command) => {
-            let dir = rights::state_dir(config::state_dir(common)?.as_deref())?;
+            let dir = rights::state_dir(config::state_dir(common)?.as_deref());
             rights::token(&dir, &command).map(done)
         }
         Command::Acl(command) => {
-            let dir = rights::state_dir(config::state_dir(common)?.as_deref())?;
+            let dir = rights::state_dir(config::state_dir(common)?.as_deref());
             rights::acl(&dir, &command).map(done)
         }
         Command::CheckConfig(flags) => config::check(common, flags).map(done),

@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::bail;
-use tachograph::rights::{ACL_FILE, Access, AclEntry, AclPath, AuthId, Role};
+use tachograph::rights::{ACL_FILE, Access, AclEntry, AclPath, AuthId};
 use toml_edit::{Table, value};
 
-use super::file::{Document, Editor, is_of};
+use super::file::{Editor, is_of};
 use crate::cli::AclCommand;
 
 /// Does what is asked with the files in `dir`.
@@ -24,7 +24,14 @@ pub(crate) fn acl(dir: &Path, command: &AclCommand) -> anyhow::Result<()> {
             }
             let editor = Editor::lock(dir)?;
             let mut acl = editor.open(ACL_FILE)?;
-            push(&mut acl, path, id, *role, !no_propagate);
+            let mut entry = Table::new();
+            entry["path"] = value(path.to_string());
+            entry["id"] = value(id.as_str());
+            entry["role"] = value(role.name());
+            if *no_propagate {
+                entry["propagate"] = value(false);
+            }
+            acl.list("acl")?.push(entry);
             acl.save()
         }
         AclCommand::Remove { path, id, role } => {
@@ -43,28 +50,6 @@ pub(crate) fn acl(dir: &Path, command: &AclCommand) -> anyhow::Result<()> {
         }
         AclCommand::List => list(&access),
         AclCommand::Check { id, path } => check(&access, id, path),
-    }
-}
-
-/// Adds an entry.
-pub(super) fn push(
-    acl: &mut Document<'_>,
-    path: &AclPath,
-    id: &AuthId,
-    role: Role,
-    propagate: bool,
-) {
-    let mut entry = Table::new();
-    entry["path"] = value(path.to_string());
-    entry["id"] = value(id.as_str());
-    entry["role"] = value(role.name());
-    if !propagate {
-        entry["propagate"] = value(false);
-    }
-    // Where somebody has written the list in another way, nothing would be added: the caller has loaded
-    // the file before, and then it is told.
-    if let Ok(list) = acl.list("acl") {
-        list.push(entry);
     }
 }
 

@@ -34,6 +34,11 @@ impl Editor {
         Ok(Self { dir: dir.to_owned(), _lock: lock })
     }
 
+    /// Makes a file that is not there.
+    pub(super) fn begin(&self, name: &'static str, text: &str) -> anyhow::Result<()> {
+        Document { editor: self, name, toml: text.parse()? }.save()
+    }
+
     /// What a file says; nothing, if it is not there.
     pub(super) fn open(&self, name: &'static str) -> anyhow::Result<Document<'_>> {
         let path = self.dir.join(name);

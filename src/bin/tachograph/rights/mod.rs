@@ -21,52 +21,65 @@ const STATE_DIR: &str = "/var/lib/tachograph";
 const STATE_DIR_AT_HOME: &str = ".local/state/tachograph";
 
 /// The state directory: the one that is asked for, the one that systemd gives, or the usual one.
-pub(crate) fn state_dir(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
+pub(crate) fn state_dir(asked: Option<&Path>) -> PathBuf {
     if let Some(asked) = asked {
-        return Ok(asked.to_owned());
+        return asked.to_owned();
     }
     let variable = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     // Of several that a unit names, this program's is the first.
     let given = env::var_os("STATE_DIRECTORY");
     let given = given.as_ref().and_then(|given| env::split_paths(given).next());
     if let Some(given) = given.filter(|path| path.is_absolute()) {
-        return Ok(given);
+        return given;
     }
     if geteuid().is_root() {
-        return Ok(STATE_DIR.into());
+        return STATE_DIR.into();
     }
     let state = variable("XDG_STATE_HOME").map(|state| state.join("tachograph"));
     let state = state.or_else(|| variable("HOME").map(|home| home.join(STATE_DIR_AT_HOME)));
-    state.context("there is no home for the state directory: say --state-dir")
+    // Whoever has no home may still be able to read there.
+    state.unwrap_or_else(|| STATE_DIR.into())
 }
 
 /// What the files in `dir` say. At the first start there are none: then, if only this machine can reach the
 /// server, whoever says nothing of who they are may read what this host says of itself, which every
 /// program on it can read anyway.
 pub(crate) fn open(dir: &Path, is_local: bool) -> anyhow::Result<(AccessFiles, Access)> {
-    if !dir.join(ACL_FILE).exists() {
-        match begin(dir, is_local) {
-            Ok(true) => info!("who may read what stands in {} from now on", dir.display()),
-            Ok(false) => warn!("nobody may read anything before `tachograph acl add` says so"),
-            Err(error) => warn!("nobody may read anything: {error:#}"),
+    let known = || {
+        let found = AccessFiles::open(dir);
+        found.with_context(|| format!("who may read what is not known: see {}", dir.display()))
+    };
+    if dir.join(ACL_FILE).exists() {
+        return known();
+    }
+    if !is_local {
+        warn!("nobody may read anything before `tachograph acl add` says so");
+        return known();
+    }
+    match begin(dir) {
+        Ok(()) => info!("who may read what stands in {} from now on", dir.display()),
+        Err(error) => {
+            warn!("who may read what is not kept: {error:#}");
+            let (files, _) = known()?;
+            return Ok((files, Access::parse("", "", &first())?));
         }
     }
-    let found = AccessFiles::open(dir);
-    found.with_context(|| format!("who may read what is not known: see {}", dir.display()))
+    known()
 }
 
-fn begin(dir: &Path, is_local: bool) -> anyhow::Result<bool> {
-    if !is_local {
-        return Ok(false);
-    }
+/// What is said at first.
+fn first() -> String {
+    let (path, id, role) = (AclPath::Status, AuthId::anonymous(), Role::Audit);
+    format!("[[acl]]\npath = \"{path}\"\nid = \"{id}\"\nrole = \"{role}\"\n")
+}
+
+fn begin(dir: &Path) -> anyhow::Result<()> {
     let editor = file::Editor::lock(dir)?;
     // Another one may have begun meanwhile.
     if !dir.join(ACL_FILE).exists() {
-        let mut acl = editor.open(ACL_FILE)?;
-        acl::push(&mut acl, &AclPath::Status, &AuthId::anonymous(), Role::Audit, true);
-        acl.save()?;
+        editor.begin(ACL_FILE, &first())?;
     }
-    Ok(true)
+    Ok(())
 }
 
 #[cfg(test)]
