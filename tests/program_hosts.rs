@@ -221,6 +221,7 @@ fn configuration_file_says_all_that_flags_say() {
     let with = |words: &str| {
         let mut command = tachograph();
         command.arg("--config").arg(&path).args(words.split_whitespace());
+        command.env("STATE_DIRECTORY", place.state_dir());
         command
     };
 

@@ -55,7 +55,10 @@ fn whoever_says_nothing_reads_of_the_host_at_first_and_of_no_datastore() {
     let place = fresh();
     let store = place.path().join("store");
     fs::create_dir(&store).expect("a directory");
-    let words = format!("run --listen 127.0.0.1:0 --datastore vault={}", store.display());
+    let words = format!(
+        "run --listen 127.0.0.1:0 --access-log --log trace --datastore vault={}",
+        store.display()
+    );
     let mut program = place.start(&words);
     let points = eventually("the first points", || {
         let reply = get(&mut program, "/api2/json/status/metrics", "");

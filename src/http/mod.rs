@@ -39,10 +39,14 @@
 //! use std::time::Duration;
 //!
 //! use tachograph::http::{Freshness, Part, Pull, Server, Settings, Vitals, VitalsError};
+//! use tachograph::rights::Sight;
 //!
 //! struct Nothing;
 //!
 //! impl Vitals for Nothing {
+//!     fn seen_by(&self, _: &Rc<Sight>) -> Rc<dyn Vitals> {
+//!         Rc::new(Nothing)
+//!     }
 //!     fn pull(&self, _: bool, _: i64) -> Result<Box<dyn Pull>, VitalsError> {
 //!         Ok(Box::new(Nothing))
 //!     }
