@@ -113,9 +113,11 @@ impl Guard {
             (None, _) => {
                 let uid = if let Peer::Unix(uid) = peer { uid } else { None };
                 let user = uid.and_then(|uid| roll.access.of_uid(uid, now_s()).cloned());
-                let is_user = user.is_some();
-                let somebody = self.known(&mut roll, &user.unwrap_or_else(AuthId::anonymous));
-                Some(somebody).filter(|somebody| is_user || !somebody.sight.is_nothing())
+                match user {
+                    Some(user) => Some(self.known(&mut roll, &user)),
+                    None => Some(self.known(&mut roll, &self.everybody.id))
+                        .filter(|anonymous| !anonymous.sight.is_nothing()),
+                }
             }
             (Some(value), None) => {
                 let credentials = Credentials::parse(value.as_bytes()).ok();
