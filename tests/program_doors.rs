@@ -98,14 +98,25 @@ fn places_that_cannot_be_had_are_named() {
     assert!(!place.run_dir().exists(), "the ring is not touched");
 }
 
+/// A shell that does what `script` says and goes on as `command`.
+fn by_shell(script: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
 /// `command`, which is handed `sockets` as its descriptors 3, 4 and so on.
 fn handed(command: &Command, sockets: Vec<OwnedFd>) -> Command {
     let [first, second] = <[OwnedFd; 2]>::try_from(sockets).expect("two sockets");
     let script = "exec 3<&0 4<&1 0</dev/null 1>&2; LISTEN_FDS=2 LISTEN_FDNAMES=a:b LISTEN_PID=$$ \
                   exec \"$@\"";
-    let mut shell = Command::new("sh");
-    shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
-    shell.env_remove("XDG_RUNTIME_DIR").env_remove("RUST_LOG");
+    let mut shell = by_shell(script, command);
     shell.stdin(Stdio::from(first)).stdout(Stdio::from(second)).stderr(Stdio::piped());
     shell
 }
@@ -158,6 +169,8 @@ fn systemd_hands_over_a_socket_at_the_first_connection() {
     let path = place.path().join("http.sock");
     let command = place.command("run --interval 100ms");
     let mut activate = Command::new("systemd-socket-activate");
+    // It hands over no other variable of its environment.
+    activate.arg("-E").arg(format!("STATE_DIRECTORY={}", place.state_dir().display()));
     activate.arg("--listen").arg(&path).arg(command.get_program()).args(command.get_args());
     let mut run = Program::start(activate.env_remove("XDG_RUNTIME_DIR").stdin(Stdio::null()));
     eventually("the socket", || path.exists().then_some(()));
@@ -209,10 +222,8 @@ fn access_log_has_a_line_for_each_request_and_none_unless_it_is_wanted() {
 fn process_of_few_descriptors_takes_fewer_connections_and_says_so() {
     let place = Place::new();
     let command = place.command("run --interval 100ms --listen 127.0.0.1:0");
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "ulimit -n 300; exec \"$@\"", "sh"]);
-    shell.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
-    let mut run = Program::start(shell.env_remove("XDG_RUNTIME_DIR").env_remove("RUST_LOG"));
+    let mut shell = by_shell("ulimit -n 300; exec \"$@\"", &command);
+    let mut run = Program::start(shell.stdin(Stdio::null()));
     let address = run.address();
     let told = "connections_max is 22 and not 512: the process may have 300 descriptors";
     eventually(told, || run.err().contains(told).then_some(()));
