@@ -340,9 +340,10 @@ impl FileText {
         })
     }
 
-    /// The line of a place.
+    /// The line of a place; of the end, the last.
     fn line(&self, at: usize) -> usize {
-        1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+        let line = 1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+        line.min(self.text.lines().count().max(1))
     }
 
     fn wrong(&self, line: usize, wrong: String) -> AccessError {
